@@ -1,0 +1,164 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/iam-authenticator/authenticator/pkg/iam"
+	"github.com/iam-authenticator/authenticator/pkg/reason"
+)
+
+// MaxClusterIDs is how many cluster IDs a Verifier accepts, and so how many calls
+// to STS one token can cost.
+const MaxClusterIDs = 4
+
+// VerifierOptions configures a Verifier. Only ClusterIDs has no default.
+type VerifierOptions struct {
+	// ClusterIDs are the accepted values of the signed cluster header, 1 to
+	// MaxClusterIDs, the most likely first. Each further one costs a call to STS for
+	// every token that was not signed for those before it: name more than one only
+	// while an ID is being replaced.
+	ClusterIDs []string
+	// Partition is the AWS partition of the endpoints and of every accepted
+	// principal. Default "aws".
+	Partition string
+	// ExtraRegions are regions of the partition that this program doesn't know yet.
+	ExtraRegions []string
+	// Transport carries the calls to STS. Default NewTransport(TransportOptions{}).
+	Transport http.RoundTripper
+	// Timeout bounds one call to STS. Default 5 seconds.
+	Timeout time.Duration
+	// MaxSkew is how far ahead of our clock a token may be dated. Default 5 minutes,
+	// which is what STS itself allows.
+	MaxSkew time.Duration
+	// UserAgent is sent to STS. Default "iam-authenticator".
+	UserAgent string
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+	// Observe, if set, is told of every call to STS. It must not block.
+	Observe func(Call)
+}
+
+// Call is one finished call to STS.
+type Call struct {
+	Region   string        // of the endpoint, one of the fixed set
+	Reason   reason.Code   // Granted if STS named the caller
+	Duration time.Duration // until the answer was read
+}
+
+// Verifier finds out who made a token. It is safe for concurrent use.
+type Verifier struct {
+	sts        stsClient
+	clusterIDs []string
+	partition  string
+	endpoints  Endpoints
+	maxSkew    time.Duration
+	now        func() time.Time
+	observe    func(Call)
+}
+
+// NewVerifier returns a Verifier, or an error that says which option is wrong.
+func NewVerifier(o VerifierOptions) (*Verifier, error) {
+	if len(o.ClusterIDs) == 0 {
+		return nil, errors.New("no cluster ID: a token could be replayed from any other cluster; set the cluster ID that clients sign for")
+	}
+	if len(o.ClusterIDs) > MaxClusterIDs {
+		return nil, fmt.Errorf("%d cluster IDs, at most %d are accepted", len(o.ClusterIDs), MaxClusterIDs)
+	}
+	for i, id := range o.ClusterIDs {
+		if err := CheckClusterID(id); err != nil {
+			return nil, err
+		}
+		for _, other := range o.ClusterIDs[:i] {
+			if other == id {
+				return nil, fmt.Errorf("cluster ID %q is given twice", id)
+			}
+		}
+	}
+	if o.Partition == "" {
+		o.Partition = "aws"
+	}
+	endpoints, err := NewEndpoints(o.Partition, o.ExtraRegions...)
+	if err != nil {
+		return nil, err
+	}
+	if o.Transport == nil {
+		o.Transport = NewTransport(TransportOptions{})
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Second
+	}
+	if o.MaxSkew <= 0 {
+		o.MaxSkew = 5 * time.Minute
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "iam-authenticator"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = func(Call) {}
+	}
+	return &Verifier{
+		sts:        stsClient{transport: o.Transport, userAgent: o.UserAgent, timeout: o.Timeout, now: o.Now},
+		clusterIDs: o.ClusterIDs,
+		partition:  o.Partition,
+		endpoints:  endpoints,
+		maxSkew:    o.MaxSkew,
+		now:        o.Now,
+		observe:    o.Observe,
+	}, nil
+}
+
+// CheckClusterID returns an error unless id can be sent, and so signed, as the
+// value of an HTTP header: 1 to 256 printable ASCII characters, and none of them
+// a space at either end, as SigV4 trims those.
+func CheckClusterID(id string) error {
+	if !all(id, 1, 256, func(c byte) bool { return ' ' <= c && c <= '~' }) || id[0] == ' ' || id[len(id)-1] == ' ' {
+		return fmt.Errorf("cluster ID %s, want 1 to 256 printable ASCII characters", quote(id))
+	}
+	return nil
+}
+
+// Verify has STS say who made the token. Every error is a *reason.Error: what
+// can be refused without STS is, at no cost; errors whose Outcome is Unavailable
+// say nothing about the caller. Verify honours its context.
+func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, error) {
+	request, err := Parse(token)
+	if err != nil {
+		return iam.Identity{}, err
+	}
+	if err := v.endpoints.Check(request); err != nil {
+		return iam.Identity{}, err
+	}
+	if err := request.CheckTime(v.now(), v.maxSkew); err != nil {
+		return iam.Identity{}, err
+	}
+	id, err := v.ask(ctx, request)
+	if err != nil {
+		return iam.Identity{}, err
+	}
+	if id.Partition != v.partition {
+		return iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
+	}
+	return id, nil
+}
+
+// ask tries the accepted cluster IDs in order. Which one a token was signed for
+// can't be read from it; STS just finds that the signature doesn't match.
+func (v *Verifier) ask(ctx context.Context, r Request) (id iam.Identity, err error) {
+	for _, clusterID := range v.clusterIDs {
+		start := v.now()
+		id, err = v.sts.getCallerIdentity(ctx, r, clusterID)
+		code := reason.Of(err)
+		v.observe(Call{Region: v.endpoints[r.Host], Reason: code, Duration: v.now().Sub(start)})
+		if code != reason.SignatureMismatch {
+			return id, err
+		}
+	}
+	return id, err
+}
