@@ -1,0 +1,151 @@
+// Package config is the one configuration of the program: its keys, their
+// defaults, how they are read and what makes them valid.
+package config
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is the configuration file. Keys are those of aws-iam-authenticator, in
+// any letter case, and a few more.
+type Config struct {
+	// ClusterID is the cluster's ID that tokens are signed for. Any string that is
+	// unique among clusters.
+	ClusterID string `yaml:"clusterID"`
+	// DefaultRole is the role that "token" assumes if no other is asked for.
+	DefaultRole string `yaml:"defaultRole"`
+	// Server configures "server" and "init".
+	Server Server `yaml:"server"`
+}
+
+// Server is the part of the configuration that the webhook server reads.
+type Server struct {
+	// AdditionalClusterIDs are further cluster IDs to accept, at most three, while
+	// the ID is being replaced.
+	AdditionalClusterIDs []string `yaml:"additionalClusterIDs"`
+	// Partition is the AWS partition of the principals. Default "aws".
+	Partition string `yaml:"partition"`
+	// STSRegions are regions of the partition that this version doesn't know yet.
+	STSRegions []string `yaml:"stsRegions"`
+	// STSConcurrency is the number of calls to one STS endpoint in flight. Default 100.
+	STSConcurrency int `yaml:"stsConcurrency"`
+	// STSTimeout bounds one call to STS. Default 5s.
+	STSTimeout time.Duration `yaml:"stsTimeout"`
+	// STSEmulator sends every call to an STS emulator. For tests and demonstrations.
+	STSEmulator STSEmulator `yaml:"stsEmulator"`
+
+	// Address and Port are where the webhook listens. Default 127.0.0.1 and 21362.
+	Address string `yaml:"address"`
+	Port    int    `yaml:"port"`
+	// Hostname is the name in the certificate and in the webhook kubeconfig.
+	// Default "localhost".
+	Hostname string `yaml:"hostname"`
+	// HealthAddress and HealthPort are where health checks and metrics are served
+	// over plain HTTP. Default 127.0.0.1 and 21363. Port 0 switches it off.
+	HealthAddress string `yaml:"healthAddress"`
+	HealthPort    int    `yaml:"healthPort"`
+
+	// StateDir is where the certificates and keys that the server makes are kept.
+	StateDir string `yaml:"stateDir"`
+	// CertFile and KeyFile are a certificate chain and key to use instead.
+	CertFile string `yaml:"certFile"`
+	KeyFile  string `yaml:"keyFile"`
+	// CAFile is what the API server trusts in place of the top of CertFile's chain.
+	CAFile string `yaml:"caFile"`
+	// ClientCAFile, if set, is what client certificates are checked against;
+	// clients of the webhook without one are refused.
+	ClientCAFile string `yaml:"clientCAFile"`
+	// GenerateKubeconfig is where the kubeconfig for the API server's
+	// --authentication-token-webhook-config-file is written.
+	GenerateKubeconfig string `yaml:"generateKubeconfig"`
+	// KubeconfigPregenerated says that the file is there already: it is not written.
+	KubeconfigPregenerated bool `yaml:"kubeconfigPregenerated"`
+
+	// BackendMode lists the sources of mappings, in order. Default MountedFile.
+	BackendMode []string `yaml:"backendMode"`
+	// DynamicFilePath is the file of the backend DynamicFile.
+	DynamicFilePath string `yaml:"dynamicfilepath"`
+	// DynamicFileUserIDStrict looks principals up by their unique ID there.
+	DynamicFileUserIDStrict bool `yaml:"dynamicfileUserIDStrict"`
+	// ReservedPrefixConfig forbids prefixes of usernames, by backend.
+	ReservedPrefixConfig []ReservedPrefixes `yaml:"reservedPrefixConfig"`
+	// ScrubbedAccounts are accounts whose principals are not shown in the UID and
+	// the extra fields of users.
+	ScrubbedAccounts []string `yaml:"scrubbedAccounts"`
+	// The mappings of the backend MountedFile. They are read, entry by entry, by
+	// the file's own watch: see pkg/mapper/file.
+	MapRoles    yaml.Node `yaml:"mapRoles"`
+	MapUsers    yaml.Node `yaml:"mapUsers"`
+	MapAccounts yaml.Node `yaml:"mapAccounts"`
+
+	// Profiling serves net/http/pprof on the health address, which must then be a
+	// loopback address.
+	Profiling bool `yaml:"profiling"`
+
+	// Keys of aws-iam-authenticator for parts that this version doesn't have yet.
+	// They are accepted and named in a warning: see Config.Unused.
+	Kubeconfig                  string `yaml:"kubeconfig"`
+	Master                      string `yaml:"master"`
+	DynamicBackendModePath      string `yaml:"dynamicBackendModePath"`
+	EC2DescribeInstancesRoleARN string `yaml:"ec2DescribeInstancesRoleARN"`
+	SourceARN                   string `yaml:"sourceARN"`
+	EC2DescribeInstancesQPS     int    `yaml:"ec2DescribeInstancesQps"`
+	EC2DescribeInstancesBurst   int    `yaml:"ec2DescribeInstancesBurst"`
+}
+
+// STSEmulator is where an STS emulator is and what its certificate is checked
+// against. Both or neither are set.
+type STSEmulator struct {
+	Address string `yaml:"address"` // host:port
+	CAFile  string `yaml:"caFile"`  // PEM
+}
+
+// ReservedPrefixes are username prefixes that no mapping of a backend may give.
+type ReservedPrefixes struct {
+	Backend  string   `yaml:"backendmode"`
+	Prefixes []string `yaml:"usernamePrefixReserveList"`
+}
+
+// The sources of mappings, by the names of aws-iam-authenticator.
+const (
+	BackendMountedFile  = "MountedFile"
+	BackendDynamicFile  = "DynamicFile"
+	BackendEKSConfigMap = "EKSConfigMap"
+	BackendCRD          = "CRD"
+)
+
+// Default returns the configuration that holds where nothing else is said.
+func Default() Config {
+	return Config{Server: Server{
+		Partition:                 "aws",
+		STSConcurrency:            100,
+		STSTimeout:                5 * time.Second,
+		Address:                   "127.0.0.1",
+		Port:                      21362,
+		Hostname:                  "localhost",
+		HealthAddress:             "127.0.0.1",
+		HealthPort:                21363,
+		StateDir:                  "/var/aws-iam-authenticator",
+		GenerateKubeconfig:        "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml",
+		BackendMode:               []string{BackendMountedFile},
+		EC2DescribeInstancesQPS:   15,
+		EC2DescribeInstancesBurst: 5,
+	}}
+}
+
+// ClusterIDs returns every accepted cluster ID, the current one first.
+func (c Config) ClusterIDs() []string {
+	return append([]string{c.ClusterID}, c.Server.AdditionalClusterIDs...)
+}
+
+// HasBackend tells whether a source of mappings is in use.
+func (s Server) HasBackend(name string) bool {
+	for _, backend := range s.BackendMode {
+		if backend == name {
+			return true
+		}
+	}
+	return false
+}
