@@ -6,8 +6,8 @@
 // worth nothing at another. Whoever has STS answer the request learns who signed
 // it; the token says nothing else.
 //
-// Generator makes tokens (the client's side), Verifier has STS answer them (the
-// server's side). The format is that of aws-iam-authenticator and of
+// Generate and Presign make tokens (the client's side), Verifier has STS answer
+// them (the server's side). The format is that of aws-iam-authenticator and of
 // "aws eks get-token".
 package token
 
@@ -39,6 +39,7 @@ const (
 // Token is a bearer token and the time after which it should not be used.
 type Token struct {
 	Value string
-	// Expiration is Lifetime less a minute after the token was made.
+	// Expiration is Lifetime less a minute after the token was made, or when the
+	// credentials that signed it end, if that is sooner.
 	Expiration time.Time
 }
