@@ -1,0 +1,253 @@
+package file
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/iam-authenticator/authenticator/pkg/iam"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+)
+
+// Kind is the kind of a file. Its text is the name of the backend.
+type Kind string
+
+const (
+	// MountedFile is the configuration file of the server: the mappings stand under
+	// its key "server", and everything else in it is left alone. It must be there
+	// at the start; if it goes away later, its mappings stay.
+	MountedFile Kind = "MountedFile"
+	// DynamicFile holds the mappings at the top, in JSON or YAML. It may be
+	// missing: a file that is not there, or empty, maps nothing.
+	DynamicFile Kind = "DynamicFile"
+)
+
+const (
+	// maxSize bounds the file, in bytes.
+	maxSize = 16 << 20
+	// pollInterval is how often the file is read without an event, as network
+	// filesystems have none.
+	pollInterval = 30 * time.Second
+	// settle is how long a file is given to be written or replaced, after an event.
+	settle = 100 * time.Millisecond
+	// maxSettle bounds the wait where events don't end.
+	maxSettle = time.Second
+	// maxProblems is how many problems one load logs.
+	maxProblems = 20
+)
+
+// Options are the options of a Mapper.
+type Options struct {
+	Kind Kind
+	Path string
+	// UserIDStrict finds entries of a DynamicFile by their userid, and wants their
+	// ARN to match too if they have one: dynamicfileUserIDStrict of the original.
+	UserIDStrict bool
+	// Logger is told of every load. Nil: nobody is.
+	Logger *zap.Logger
+	// Poll tells when to read the file without an event. Nil: every 30 seconds.
+	Poll <-chan time.Time
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Mapper is a mapper.Mapper of the mappings in a file.
+type Mapper struct {
+	options Options
+	log     *zap.Logger
+	state   atomic.Pointer[state] // never nil
+	loading sync.Mutex            // held by the one that replaces state
+}
+
+var _ mapper.Mapper = (*Mapper)(nil)
+
+// state is what was read last. It never changes.
+type state struct {
+	seen   string          // tells what was read, so that it is parsed and logged once
+	doc    mapper.Document // in force
+	index  *mapper.Index   // of doc
+	status mapper.Status
+}
+
+// New reads the file for the first time. It is an error if a MountedFile can't be
+// read whole; a DynamicFile that can't be makes a mapper that is not ready.
+func New(o Options) (*Mapper, error) {
+	if o.Kind != MountedFile && o.Kind != DynamicFile {
+		return nil, fmt.Errorf("kind of mapping file %q, want %s or %s", o.Kind, MountedFile, DynamicFile)
+	}
+	if o.UserIDStrict && o.Kind != DynamicFile {
+		return nil, fmt.Errorf("%s can't be strict about user IDs, only %s can", o.Kind, DynamicFile)
+	}
+	if o.Path == "" {
+		return nil, fmt.Errorf("path of the %s is empty", o.Kind)
+	}
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("path of the %s: %w", o.Kind, err)
+	}
+	o.Path = path
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Mapper{
+		options: o,
+		log:     o.Logger.With(zap.String("mapper", string(o.Kind)), zap.String("path", o.Path)),
+	}
+	m.state.Store(&state{})
+	if err := m.load(read(o.Path)); o.Kind == MountedFile && err != nil {
+		return nil, fmt.Errorf("mappings in %s: %w", o.Path, err)
+	}
+	return m, nil
+}
+
+// Name returns the kind of the file.
+func (m *Mapper) Name() string { return string(m.options.Kind) }
+
+// Lookup returns the mapping for a principal.
+func (m *Mapper) Lookup(id iam.Identity) (*mapper.Mapping, error) {
+	s := m.state.Load()
+	if err := s.status.Ready(); err != nil {
+		return nil, err
+	}
+	return s.index.Lookup(id)
+}
+
+// MapsAccount tells whether the account is in mapAccounts.
+func (m *Mapper) MapsAccount(account string) (bool, error) {
+	s := m.state.Load()
+	if err := s.status.Ready(); err != nil {
+		return false, err
+	}
+	return s.index.MapsAccount(account), nil
+}
+
+// Status tells what is in force, and what is wrong with the file.
+func (m *Mapper) Status() mapper.Status { return m.state.Load().status }
+
+// Reload reads the file now. It returns nil if what the file says is in force, and
+// else Status.Err. A DynamicFile that seems to be gone or empty is given a moment,
+// as it may just be being replaced.
+func (m *Mapper) Reload(ctx context.Context) error {
+	m.loading.Lock()
+	defer m.loading.Unlock()
+	c := read(m.options.Path)
+	if c.gone() && m.state.Load().status.Entries > 0 {
+		select {
+		case <-time.After(settle):
+			c = read(m.options.Path)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return m.load(c)
+}
+
+// load puts the content in force, as far as it can be, and returns Status.Err.
+func (m *Mapper) load(c content) error {
+	last := m.state.Load()
+	if c.seen == last.seen {
+		return last.status.Err
+	}
+	doc, err := m.parse(c)
+	if err == nil && last.status.Loaded.IsZero() {
+		// There is no last good state that a broken section could keep.
+		err = doc.Err()
+	}
+	if err != nil {
+		next := *last
+		next.seen = c.seen
+		next.status.Err = err
+		m.state.Store(&next)
+		m.log.Error("mapping file not loaded, what was loaded before stays in force",
+			zap.Int("entries", next.status.Entries), zap.Error(err))
+		return err
+	}
+
+	doc = doc.OrLast(last.doc)
+	newIndex := mapper.NewIndex
+	if m.options.UserIDStrict {
+		newIndex = mapper.NewIndexByUserID
+	}
+	index, duplicates := newIndex(doc.Mappings(), doc.Accounts.Accounts)
+	status := mapper.Status{
+		Entries:  index.Len(),
+		Problems: append(doc.Problems(), duplicates...),
+		Loaded:   m.options.Now(),
+		Err:      doc.Err(),
+	}
+	m.state.Store(&state{seen: c.seen, doc: doc, index: index, status: status})
+	m.logLoad(status, c.gone())
+	return status.Err
+}
+
+func (m *Mapper) logLoad(s mapper.Status, gone bool) {
+	for i, p := range s.Problems {
+		if i == maxProblems {
+			m.log.Warn("further problems of mapping entries not logged", zap.Int("count", len(s.Problems)-i))
+			break
+		}
+		text := "mapping entry skipped"
+		if p.Severity == mapper.Warning {
+			text = "mapping entry is doubtful"
+		}
+		m.log.Warn(text, zap.Stringer("entry", p.Source), zap.String("arn", p.Source.ARN), zap.String("problem", p.Message))
+	}
+	fields := []zap.Field{zap.Int("entries", s.Entries), zap.Int("problems", len(s.Problems))}
+	switch {
+	case s.Err != nil:
+		m.log.Error("mappings loaded in part, sections that could not be read stay as they were", append(fields, zap.Error(s.Err))...)
+	case gone:
+		m.log.Warn("mapping file is missing or empty and maps nothing", fields...)
+	default:
+		m.log.Info("mappings loaded", fields...)
+	}
+}
+
+// parse parses what was read. An error means that the document as a whole says
+// nothing.
+func (m *Mapper) parse(c content) (mapper.Document, error) {
+	if m.options.Kind == DynamicFile && c.gone() {
+		return mapper.Document{}, nil
+	}
+	if c.err != nil {
+		return mapper.Document{}, c.err
+	}
+	root, err := mapper.ParseYAML(c.data)
+	if err != nil {
+		return mapper.Document{}, err
+	}
+	if m.options.Kind == MountedFile {
+		if root == nil {
+			// The whole configuration is gone, which says nothing about mappings.
+			return mapper.Document{}, errors.New("the file is empty")
+		}
+		if root, err = child(root, "server"); err != nil {
+			return mapper.Document{}, err
+		}
+	}
+	return parseSections(root, mapper.ParseOptions{UserIDStrict: m.options.UserIDStrict})
+}
+
+// content is what was read of the file.
+type content struct {
+	data []byte
+	err  error
+	seen string // equal if and only if the content is
+}
+
+func newContent(data []byte, err error) content {
+	if err != nil {
+		return content{err: err, seen: "error: " + err.Error()}
+	}
+	return content{data: data, seen: fmt.Sprintf("%x", sha256.Sum256(data))}
+}
