@@ -1,0 +1,82 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// makeStateDir creates the directory with mode 0700. The mode of one that exists is its owner's choice.
+func makeStateDir(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("creating the state directory: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("creating the state directory: %w", err)
+	}
+	return nil
+}
+
+// closeToOthers takes from a key file what its owner and group don't need.
+func closeToOthers(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(file, info.Mode().Perm()&^0o007)
+}
+
+// writeOwn writes a file of the state directory. If root replaces the file of another user, who may be the one that the
+// server runs as, it stays that user's, if root has the capability for that.
+func writeOwn(path string, data []byte, perm fs.FileMode) error {
+	if info, err := os.Stat(path); err == nil && os.Geteuid() == 0 {
+		if err := replaceFile(path, data, perm, info); !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return replaceFile(path, data, perm, nil)
+}
+
+// replaceFile writes a file so that at any time, also after a crash, there is the whole old one or the whole new one. If
+// like is given, owner and mode are its, instead of ours and perm.
+func replaceFile(path string, data []byte, perm fs.FileMode, like fs.FileInfo) (err error) {
+	defer func() {
+		// The name of the temporary file says nothing to anybody, and differs each time.
+		switch cause := errors.Unwrap(err); {
+		case err != nil && cause != nil:
+			err = fmt.Errorf("writing %s: %w", path, cause)
+		case err != nil:
+			err = fmt.Errorf("writing %s: %w", path, err)
+		}
+	}()
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // no longer there if all went well
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if like != nil {
+		perm = like.Mode().Perm()
+		if err := copyOwner(f, like); err != nil {
+			return err
+		}
+	}
+	if err := f.Chmod(perm); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/token"
+)
+
+// The metrics, all of them here. Label values come from fixed sets: reason codes,
+// regions of the partition, names of mappers.
+const namespace = "iam_authenticator"
+
+// Metrics is what the server counts.
+type Metrics struct {
+	logins       *prometheus.CounterVec
+	loginSeconds *prometheus.HistogramVec
+	badRequests  *prometheus.CounterVec
+	stsCalls     *prometheus.CounterVec
+	stsSeconds   *prometheus.HistogramVec
+	registry     *prometheus.Registry
+}
+
+// MetricsOptions says what else is shown.
+type MetricsOptions struct {
+	Version, Revision string          // of this program
+	Mappers           []mapper.Mapper // whose state is shown
+	CertificateExpiry func() time.Time
+}
+
+// seconds covers what a login can take, from a lookup to the deadline.
+var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// NewMetrics returns the metrics in a registry of their own, with those of the Go
+// runtime and of the process.
+func NewMetrics(o MetricsOptions) *Metrics {
+	m := &Metrics{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "logins_total",
+			Help: "Logins by outcome (granted, rejected, denied, unavailable) and reason code.",
+		}, []string{"outcome", "reason"}),
+		loginSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "login_duration_seconds", Buckets: seconds,
+			Help: "Time from a TokenReview to its decision, by outcome.",
+		}, []string{"outcome"}),
+		badRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "bad_requests_total",
+			Help: "Requests that were no TokenReviews, by HTTP status.",
+		}, []string{"status"}),
+		stsCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "sts_calls_total",
+			Help: "Calls to STS by region of the endpoint and reason code; Granted means that STS named the caller.",
+		}, []string{"region", "reason"}),
+		stsSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "sts_call_duration_seconds", Buckets: seconds,
+			Help: "Time of a call to STS, by region of the endpoint.",
+		}, []string{"region"}),
+		registry: prometheus.NewRegistry(),
+	}
+	// Every reason has a series from the start, so that the first denial is an increase.
+	for _, code := range reason.Codes() {
+		m.logins.WithLabelValues(code.Outcome().String(), string(code))
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info",
+		Help: "Always 1, labelled with the version of this program and of Go.",
+	}, []string{"version", "revision", "go_version"})
+	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
+
+	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, build,
+		newMapperCollector(o.Mappers),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.CertificateExpiry != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "certificate_expiry_timestamp_seconds",
+			Help: "When the serving certificate ends, in seconds since 1970.",
+		}, func() float64 { return float64(o.CertificateExpiry().Unix()) }))
+	}
+	return m
+}
+
+// Gatherer returns what /metrics shows.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// STSCall counts a call to STS. It is the Observe of a token.Verifier.
+func (m *Metrics) STSCall(c token.Call) {
+	m.stsCalls.WithLabelValues(c.Region, string(c.Reason)).Inc()
+	m.stsSeconds.WithLabelValues(c.Region).Observe(c.Duration.Seconds())
+}
+
+func (m *Metrics) login(code reason.Code, took time.Duration) {
+	outcome := code.Outcome().String()
+	m.logins.WithLabelValues(outcome, string(code)).Inc()
+	m.loginSeconds.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+func (m *Metrics) badRequest(status int) {
+	m.badRequests.WithLabelValues(strconv.Itoa(status)).Inc()
+}
+
+// mapperCollector shows the state of the mappers at the time of a scrape.
+type mapperCollector struct {
+	mappers                                  []mapper.Mapper
+	ready, upToDate, entries, problems, load *prometheus.Desc
+}
+
+func newMapperCollector(mappers []mapper.Mapper) *mapperCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_mapper_"+name, help, append([]string{"mapper"}, labels...), nil)
+	}
+	return &mapperCollector{
+		mappers:  mappers,
+		ready:    desc("ready", "1 once the mapper has read its source, else 0."),
+		upToDate: desc("up_to_date", "1 if all of what the source says now is in force, 0 if the last good state is."),
+		entries:  desc("entries", "Mappings in force."),
+		problems: desc("problems", "Entries that were skipped, or are doubtful (warning).", "severity"),
+		load:     desc("last_load_timestamp_seconds", "When the mappings in force were read, in seconds since 1970; 0 for never."),
+	}
+}
+
+func (c *mapperCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{c.ready, c.upToDate, c.entries, c.problems, c.load} {
+		ch <- desc
+	}
+}
+
+func (c *mapperCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range c.mappers {
+		name, status := m.Name(), m.Status()
+		gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{name}, labels...)...)
+		}
+		gauge(c.ready, boolean(status.Ready() == nil))
+		gauge(c.upToDate, boolean(status.Err == nil))
+		gauge(c.entries, float64(status.Entries))
+		bySeverity := map[mapper.Severity]int{}
+		for _, p := range status.Problems {
+			bySeverity[p.Severity]++
+		}
+		gauge(c.problems, float64(bySeverity[mapper.Skipped]), "skipped")
+		gauge(c.problems, float64(bySeverity[mapper.Warning]), "warning")
+		loaded := 0.0
+		if !status.Loaded.IsZero() {
+			loaded = float64(status.Loaded.Unix())
+		}
+		gauge(c.load, loaded)
+	}
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
