@@ -1,0 +1,68 @@
+// Command authenticator logs people in to Kubernetes with their AWS IAM identity.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/iam-authenticator/authenticator/pkg/reason"
+)
+
+// Exit codes, as the help of the root command says.
+const (
+	exitOK          = 0
+	exitFailure     = 1 // it failed, or the login is refused
+	exitUsage       = 2 // flags, arguments or configuration are wrong
+	exitUnavailable = 3 // the question could not be answered: STS or the network
+)
+
+func main() {
+	// The first signal ends the program gracefully, the second at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, streams{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+// streams are where a command reads and writes. Results go to out and nothing
+// else does: kubectl parses it. Logs, warnings, prompts and errors go to err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func run(ctx context.Context, std streams, args []string) int {
+	root := newRootCommand(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(std.err, "Error:", err)
+		if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Hint() != "" {
+			fmt.Fprintln(std.err, "Hint:", e.Code.Hint())
+		}
+	}
+	return exitCode(err)
+}
+
+// usageError is a mistake in flags, arguments or configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Outcome() == reason.Unavailable {
+		return exitUnavailable
+	}
+	return exitFailure
+}

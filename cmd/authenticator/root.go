@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/iam-authenticator/authenticator/internal/suggest"
+	"github.com/iam-authenticator/authenticator/pkg/config"
+)
+
+const rootHelp = `authenticator logs people in to Kubernetes with their AWS IAM identity.
+
+On a person's machine, "authenticator token" is what kubectl runs to get a token.
+On the control plane, "authenticator server" answers the API server's question who
+made a token. It reads the configuration of aws-iam-authenticator and takes its place.
+
+Exit codes: 0 success, 1 failure or a refused login, 2 wrong usage or configuration,
+3 STS could not be asked.`
+
+// globals are the flags of every command.
+type globals struct {
+	configFile   string
+	clusterID    string
+	logFormat    string
+	logVerbosity string
+	featureGates string
+}
+
+const (
+	envClusterID    = "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"
+	envLogVerbosity = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"
+)
+
+func newRootCommand(std streams) *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:           "authenticator",
+		Short:         "AWS IAM authentication for Kubernetes",
+		Long:          rootHelp,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w%s\nSee '%s --help'", err, suggestFlag(cmd, err), cmd.CommandPath())}
+	})
+	flags := root.PersistentFlags()
+	flags.StringVarP(&g.configFile, "config", "c", "", "configuration `file`")
+	flags.StringVarP(&g.clusterID, "cluster-id", "i", "", "`ID` of the cluster that tokens are for (env "+envClusterID+")")
+	flags.StringVarP(&g.logFormat, "log-format", "l", "text", "`format` of the log: text or json")
+	flags.StringVarP(&g.logVerbosity, "log-verbosity", "v", "info", "lowest `level` to log: debug, info, warn or error (env "+envLogVerbosity+")")
+	flags.StringVar(&g.featureGates, "feature-gates", "", "`gates` of aws-iam-authenticator; accepted, and all on")
+
+	root.AddCommand(
+		newServerCommand(g, std, runServer),
+		newTokenCommand(g, std),
+		newVerifyCommand(g, std),
+		newInitCommand(g, std),
+		newVersionCommand(std),
+	)
+	completeWords(root, "log-format", "text", "json")
+	completeWords(root, "log-verbosity", "debug", "info", "warn", "error")
+	return root
+}
+
+// suggestFlag names the flag that a misspelt one was meant to be.
+func suggestFlag(cmd *cobra.Command, err error) string {
+	word, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
+		return ""
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if nearest := suggest.Nearest(word, known); nearest != "" {
+		return ", did you mean --" + nearest + "?"
+	}
+	return ""
+}
+
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// load reads the configuration: defaults, then the file, the environment, flags.
+func (g *globals) load() (config.Config, error) {
+	c, err := config.Load(g.configFile)
+	if err != nil {
+		return c, usageError{err}
+	}
+	if env := os.Getenv(envClusterID); env != "" {
+		c.ClusterID = env
+	}
+	if g.clusterID != "" {
+		c.ClusterID = g.clusterID
+	}
+	return c, nil
+}
+
+// logger returns the log, which goes to standard error.
+func (g *globals) logger(cmd *cobra.Command) (*zap.Logger, error) {
+	verbosity := g.logVerbosity
+	if env := os.Getenv(envLogVerbosity); env != "" && !cmd.Flags().Changed("log-verbosity") {
+		verbosity = env
+	}
+	level, err := parseLevel(verbosity)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.TimeKey = "time"
+	encoding.MessageKey = "msg"
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	var encoder zapcore.Encoder
+	switch g.logFormat {
+	case "json":
+		encoder = zapcore.NewJSONEncoder(encoding)
+	case "text":
+		encoding.EncodeTime = zapcore.ISO8601TimeEncoder
+		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoding.ConsoleSeparator = " "
+		encoder = zapcore.NewConsoleEncoder(encoding)
+	default:
+		return nil, usageError{fmt.Errorf("--log-format %q, want text or json", g.logFormat)}
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(cmd.ErrOrStderr())), level)), nil
+}
+
+// parseLevel accepts the level names of aws-iam-authenticator too.
+func parseLevel(s string) (zapcore.Level, error) {
+	switch strings.ToLower(s) {
+	case "trace", "debug":
+		return zapcore.DebugLevel, nil
+	case "info":
+		return zapcore.InfoLevel, nil
+	case "warn", "warning":
+		return zapcore.WarnLevel, nil
+	case "error", "fatal", "panic":
+		return zapcore.ErrorLevel, nil
+	default:
+		return 0, fmt.Errorf("log verbosity %q, want debug, info, warn or error", s)
+	}
+}
+
+// checkFeatureGates names gates that aws-iam-authenticator doesn't have.
+func (g *globals) checkFeatureGates() error {
+	known := []string{"ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta"}
+	for gate := range strings.SplitSeq(g.featureGates, ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(gate), "=")
+		if name != "" && suggest.Nearest(name, known) != name {
+			return usageError{fmt.Errorf("--feature-gates: unknown gate %q, want one of %s", name, strings.Join(known, ", "))}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/iam-authenticator/authenticator/pkg/config"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
+	"github.com/iam-authenticator/authenticator/pkg/server"
+	"github.com/iam-authenticator/authenticator/pkg/server/certs"
+)
+
+const serverHelp = `Run the authentication webhook.
+
+The server creates its certificate and writes a kubeconfig, which kube-apiserver is
+given as --authentication-token-webhook-config-file. Mappings from IAM principals to
+Kubernetes users come from the configuration file and, if so configured, a dynamic
+file; both are read again when they change.
+
+With --dev everything runs on loopback with an STS emulator and example identities,
+without AWS. It is for trying things out, not for production.`
+
+// serverFunc runs the server until the context ends. configFile is where the
+// mappings of the backend MountedFile are.
+type serverFunc func(ctx context.Context, c config.Config, configFile string, log *zap.Logger) error
+
+func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
+	defaults := config.Default().Server
+	var dev devFlags
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the authentication webhook",
+		Long:  serverHelp,
+		Example: `  authenticator server --config /etc/authenticator/config.yaml
+  authenticator server --dev`,
+		Args: cobra.NoArgs,
+	}
+	flags := cmd.Flags()
+	b := newBinding(flags, &defaults)
+	b.verification()
+	b.files()
+	s := b.server
+	flags.StringVar(&s.HealthAddress, "health-address", s.HealthAddress, "IP `address` of health checks and metrics over plain HTTP")
+	flags.IntVar(&s.HealthPort, "health-port", s.HealthPort, "`port` of health checks and metrics over plain HTTP; 0 for none")
+	flags.BoolVar(&s.KubeconfigPregenerated, "kubeconfig-pregenerated", s.KubeconfigPregenerated, "don't write the webhook kubeconfig")
+	flags.StringVar(&s.CertFile, "cert-file", s.CertFile, "`file` with a certificate chain to serve instead of one of our own")
+	flags.StringVar(&s.KeyFile, "key-file", s.KeyFile, "`file` with the key of --cert-file")
+	flags.StringVar(&s.ClientCAFile, "client-ca-file", s.ClientCAFile, "`file` with the CA of the API server's client certificate; without such a certificate nobody gets an answer")
+	flags.StringSliceVar(&s.BackendMode, "backend-mode", s.BackendMode, "`sources` of mappings, in order: MountedFile, DynamicFile")
+	flags.StringVar(&s.DynamicFilePath, "dynamic-file", s.DynamicFilePath, "`file` of the backend DynamicFile")
+	flags.IntVar(&s.STSConcurrency, "sts-concurrency", s.STSConcurrency, "calls to one STS endpoint in flight")
+	flags.DurationVar(&s.STSTimeout, "sts-timeout", s.STSTimeout, "bound of one call to STS")
+	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
+	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file`; accepted, without effect in this version")
+	flags.StringVar(&s.Master, "master", s.Master, "`URL`; accepted, without effect in this version")
+	flags.IntVar(&s.EC2DescribeInstancesQPS, "ec2-describeInstances-qps", s.EC2DescribeInstancesQPS, "accepted, without effect in this version")
+	flags.IntVar(&s.EC2DescribeInstancesBurst, "ec2-describeInstances-burst", s.EC2DescribeInstancesBurst, "accepted, without effect in this version")
+	dev.bind(flags)
+	completeWords(cmd, "backend-mode", config.BackendMountedFile, config.BackendDynamicFile)
+
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := g.logger(cmd)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = log.Sync() }()
+		if dev.on {
+			if err := dev.check(cmd); err != nil {
+				return err
+			}
+			return runDev(cmd.Context(), std, dev, *s, log, run)
+		}
+		c, err := b.load(g)
+		if err != nil {
+			return err
+		}
+		if err := c.CompleteServer(); err != nil {
+			return usageError{fmt.Errorf("the configuration is not valid:\n%w", err)}
+		}
+		return run(cmd.Context(), c, g.configFile, log)
+	}
+	return cmd
+}
+
+// runServer wires the server and runs it until ctx ends.
+func runServer(ctx context.Context, c config.Config, configFile string, log *zap.Logger) error {
+	s := c.Server
+	b := buildInfo()
+	log.Info("authenticator starts", zap.String("version", b.Version), zap.String("commit", b.Commit),
+		zap.String("clusterID", c.ClusterID), zap.String("partition", s.Partition), zap.Strings("backends", s.BackendMode))
+	for _, key := range c.Unused() {
+		log.Warn("configuration key has no effect in this version", zap.String("key", key))
+	}
+	if s.STSEmulator.Address != "" {
+		log.Warn("STS IS AN EMULATOR: whoever controls it decides who gets in; not for production", zap.String("address", s.STSEmulator.Address))
+	}
+
+	files, err := fileMappers(s, configFile, log)
+	if err != nil {
+		return err
+	}
+	certificate, err := certs.New(certificateOptions(s, log))
+	if err != nil {
+		return err
+	}
+	mappers := make([]mapper.Mapper, len(files))
+	checks := []server.Check{{Name: "certificate", Err: certificate.Healthy, Advisory: true}}
+	for i, m := range files {
+		mappers[i] = m
+		checks = append(checks,
+			server.Check{Name: "mapper " + m.Name(), Err: func() error { return m.Status().Ready() }},
+			server.Check{Name: "mapper " + m.Name() + " up to date", Err: func() error { return m.Status().Err }, Advisory: true})
+	}
+	metrics := server.NewMetrics(server.MetricsOptions{
+		Version: b.Version, Revision: b.Commit, Mappers: mappers, CertificateExpiry: certificate.NotAfter,
+	})
+	verifier, err := newVerifier(c, metrics.STSCall)
+	if err != nil {
+		return usageError{err}
+	}
+	tlsConfig := server.TLSConfig(certificate.GetCertificate)
+	if s.ClientCAFile != "" {
+		clientCAs, err := certs.NewClientCAs(s.ClientCAFile, tlsConfig, log)
+		if err != nil {
+			return err
+		}
+		tlsConfig = tlsConfig.Clone()
+		tlsConfig.GetConfigForClient = clientCAs.GetConfigForClient
+		checks = append(checks, server.Check{Name: "client CA", Err: clientCAs.Healthy, Advisory: true})
+	}
+
+	webhook, health, err := listen(ctx, s)
+	if err != nil {
+		return err
+	}
+	if !s.KubeconfigPregenerated {
+		if err := writeKubeconfig(s, certificate, log); err != nil {
+			return errors.Join(err, webhook.Close())
+		}
+	}
+	srv := server.New(server.Options{
+		Listener: webhook,
+		TLS:      tlsConfig,
+		Webhook: server.NewWebhook(server.WebhookOptions{
+			Verifier:         verifier,
+			Mapper:           mapper.NewChain(mappers, mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(s)}),
+			Metrics:          metrics,
+			Log:              log,
+			ScrubbedAccounts: s.ScrubbedAccounts,
+		}),
+		Metrics:        metrics,
+		HealthListener: health,
+		Checks:         checks,
+		Profiling:      s.Profiling,
+		Log:            log,
+	})
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return certificate.Run(ctx) })
+	for _, m := range files {
+		group.Go(func() error { return m.Run(ctx) })
+	}
+	group.Go(func() error { return srv.Run(ctx) })
+	log.Info("webhook serves", zap.Stringer("address", webhook.Addr()), zap.String("kubeconfig", s.GenerateKubeconfig),
+		zap.String("next", "start kube-apiserver with --authentication-token-webhook-config-file and --authentication-token-webhook-version=v1"))
+	err = group.Wait()
+	log.Info("authenticator ends")
+	return err
+}
+
+// fileMappers returns the mappers that the backend modes name, in their order.
+func fileMappers(s config.Server, configFile string, log *zap.Logger) ([]*file.Mapper, error) {
+	var mappers []*file.Mapper
+	for _, mode := range s.BackendMode {
+		o := file.Options{Kind: file.MountedFile, Path: configFile, Logger: log}
+		if mode == config.BackendDynamicFile {
+			o.Kind, o.Path, o.UserIDStrict = file.DynamicFile, s.DynamicFilePath, s.DynamicFileUserIDStrict
+		} else if configFile == "" {
+			return nil, usageError{fmt.Errorf("the backend %s takes its mappings from the configuration file: give --config FILE", mode)}
+		}
+		m, err := file.New(o)
+		if err != nil {
+			return nil, err
+		}
+		mappers = append(mappers, m)
+	}
+	return mappers, nil
+}
+
+func reservedPrefixes(s config.Server) map[string][]string {
+	prefixes := map[string][]string{}
+	for _, r := range s.ReservedPrefixConfig {
+		prefixes[r.Backend] = append(prefixes[r.Backend], r.Prefixes...)
+	}
+	return prefixes
+}
+
+func certificateOptions(s config.Server, log *zap.Logger) certs.Options {
+	return certs.Options{
+		Dir: s.StateDir, CertFile: s.CertFile, KeyFile: s.KeyFile, CAFile: s.CAFile,
+		Hostname: s.Hostname, Address: s.Address, Log: log,
+	}
+}
+
+func writeKubeconfig(s config.Server, certificate *certs.Source, log *zap.Logger) error {
+	changed, err := certs.WriteKubeconfig(s.GenerateKubeconfig, certs.Kubeconfig{
+		Hostname: s.Hostname, Port: s.Port, CABundle: certificate.CABundle(),
+	})
+	if err == nil && changed {
+		log.Info("webhook kubeconfig written", zap.String("path", s.GenerateKubeconfig))
+	}
+	return err
+}
+
+// listen opens the listeners first, so that a port in use is an error at the start.
+func listen(ctx context.Context, s config.Server) (webhook, health net.Listener, err error) {
+	var lc net.ListenConfig
+	webhook, err = lc.Listen(ctx, "tcp", net.JoinHostPort(s.Address, strconv.Itoa(s.Port)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("webhook: %w (choose another with --address and --port)", err)
+	}
+	if s.HealthPort == 0 {
+		return webhook, nil, nil
+	}
+	health, err = lc.Listen(ctx, "tcp", net.JoinHostPort(s.HealthAddress, strconv.Itoa(s.HealthPort)))
+	if err != nil {
+		err = fmt.Errorf("health checks: %w (choose another with --health-address and --health-port)", err)
+		return nil, nil, errors.Join(err, webhook.Close())
+	}
+	return webhook, health, nil
+}
