@@ -27,6 +27,14 @@ func DidYouMean(word string, known []string) string {
 	return ""
 }
 
+// Known is DidYouMean with all known words behind it.
+func Known(word string, known []string) string {
+	if hint := DidYouMean(word, known); hint != "" {
+		return hint + " Known are " + strings.Join(known, ", ")
+	}
+	return "; known are " + strings.Join(known, ", ")
+}
+
 // maxWord is the length of the longest word that anybody can have meant.
 const maxWord = 64
 

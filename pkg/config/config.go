@@ -3,6 +3,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -142,10 +143,5 @@ func (c Config) ClusterIDs() []string {
 
 // HasBackend tells whether a source of mappings is in use.
 func (s Server) HasBackend(name string) bool {
-	for _, backend := range s.BackendMode {
-		if backend == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.BackendMode, name)
 }

@@ -145,9 +145,10 @@ func (c *stsClient) refusal(host string, resp *http.Response, body []byte) error
 	}
 	if found, ok := refusals[name]; ok {
 		detail := fmt.Sprintf("%s answered %s", host, name)
-		if found == reason.SignatureMismatch {
+		switch found {
+		case reason.SignatureMismatch:
 			detail += ": the token was signed for another cluster ID, or with a wrong secret key"
-		} else if found == reason.TokenExpired {
+		case reason.TokenExpired:
 			detail += c.skew(resp)
 		}
 		return reason.New(found, "%s", detail)

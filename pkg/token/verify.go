@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
@@ -72,10 +73,8 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		if err := CheckClusterID(id); err != nil {
 			return nil, err
 		}
-		for _, other := range o.ClusterIDs[:i] {
-			if other == id {
-				return nil, fmt.Errorf("cluster ID %q is given twice", id)
-			}
+		if slices.Contains(o.ClusterIDs[:i], id) {
+			return nil, fmt.Errorf("cluster ID %q is given twice", id)
 		}
 	}
 	if o.Partition == "" {
