@@ -213,6 +213,7 @@ func certificateOptions(s config.Server, log *zap.Logger) certs.Options {
 func writeKubeconfig(s config.Server, certificate *certs.Source, log *zap.Logger) error {
 	changed, err := certs.WriteKubeconfig(s.GenerateKubeconfig, certs.Kubeconfig{
 		Hostname: s.Hostname, Port: s.Port, CABundle: certificate.CABundle(),
+		ClientCertificate: s.APIServerCertFile, ClientKey: s.APIServerKeyFile,
 	})
 	if err == nil && changed {
 		log.Info("webhook kubeconfig written", zap.String("path", s.GenerateKubeconfig))

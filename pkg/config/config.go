@@ -58,6 +58,10 @@ type Server struct {
 	// ClientCAFile, if set, is what client certificates are checked against;
 	// clients of the webhook without one are refused.
 	ClientCAFile string `yaml:"clientCAFile"`
+	// APIServerCertFile and APIServerKeyFile are where the API server finds its client
+	// certificate; they go into the webhook kubeconfig.
+	APIServerCertFile string `yaml:"apiServerCertFile"`
+	APIServerKeyFile  string `yaml:"apiServerKeyFile"`
 	// GenerateKubeconfig is where the kubeconfig for the API server's
 	// --authentication-token-webhook-config-file is written.
 	GenerateKubeconfig string `yaml:"generateKubeconfig"`

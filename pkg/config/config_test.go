@@ -131,6 +131,7 @@ func TestCompleteServer(t *testing.T) {
 		"profiling":          {func(c *Config) { c.Server.Profiling = true }, ""},
 		"profiling for all":  {func(c *Config) { c.Server.Profiling, c.Server.HealthAddress = true, "0.0.0.0" }, "loopback"},
 		"certificate alone":  {func(c *Config) { c.Server.CertFile = "/c" }, "go together"},
+		"API server alone":   {func(c *Config) { c.Server.APIServerKeyFile = "/k" }, "go together"},
 		"CA alone":           {func(c *Config) { c.Server.CAFile = "/c" }, "goes with server.certFile"},
 		"no state":           {func(c *Config) { c.Server.StateDir = "" }, "stateDir is empty"},
 		"no kubeconfig":      {func(c *Config) { c.Server.GenerateKubeconfig = "" }, "generateKubeconfig is empty"},
@@ -162,6 +163,25 @@ func TestCompleteServerNamesEverythingThatIsWrong(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("error %v, want three lines", err)
 	}
+}
+
+func TestEveryKeyIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(reflect.Type, string)
+	walk = func(typ reflect.Type, path string) {
+		for field := range typ.Fields() {
+			key := path + field.Tag.Get("yaml")
+			if field.Type.Kind() == reflect.Struct && field.Type.PkgPath() == typ.PkgPath() {
+				walk(field.Type, key+".")
+			} else if !strings.Contains(string(doc), "`"+key+"`") {
+				t.Errorf("docs/configuration.md doesn't name %s", key)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
 }
 
 func FuzzParse(f *testing.F) {

@@ -123,6 +123,9 @@ func (s Server) checkListen() (errs []error) {
 	if (s.CertFile == "") != (s.KeyFile == "") {
 		errs = append(errs, errors.New("server.certFile and server.keyFile go together"))
 	}
+	if (s.APIServerCertFile == "") != (s.APIServerKeyFile == "") {
+		errs = append(errs, errors.New("server.apiServerCertFile and server.apiServerKeyFile go together"))
+	}
 	if s.CAFile != "" && s.CertFile == "" {
 		errs = append(errs, errors.New("server.caFile goes with server.certFile"))
 	}

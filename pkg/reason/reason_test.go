@@ -7,7 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +57,18 @@ func TestEveryRefusalHasAHint(t *testing.T) {
 	for _, c := range Codes() {
 		if (c.Hint() == "") != (c == Granted) {
 			t.Errorf("%s: hint %q", c, c.Hint())
+		}
+	}
+}
+
+func TestEveryCodeIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Codes() {
+		if c != Granted && !strings.Contains(string(doc), "`"+string(c)+"`") {
+			t.Errorf("docs/operations.md doesn't explain %s", c)
 		}
 	}
 }

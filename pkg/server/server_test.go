@@ -77,6 +77,8 @@ func TestServerHealth(t *testing.T) {
 }
 
 func TestServerMetrics(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	check(t, err)
 	b := newBed(t, nil)
 	b.status(v1, b.token(account+"role/team/admins", "bob"))
 	b.status(v1, b.token(account+"role/nobody", "bob"))
@@ -106,6 +108,11 @@ func TestServerMetrics(t *testing.T) {
 		} {
 			if !strings.Contains(body, "\n"+want) {
 				t.Errorf("metrics lack %s", want)
+			}
+		}
+		for line := range strings.Lines(body) {
+			if name, ok := strings.CutPrefix(line, "# TYPE iam_"); ok && !strings.Contains(string(doc), "`iam_"+strings.Fields(name)[0]+"`") {
+				t.Errorf("docs/operations.md doesn't explain iam_%s", name)
 			}
 		}
 		if n := strings.Count(body, "iam_authenticator_"); n > 200 {
