@@ -182,7 +182,7 @@ func newAuthority(hosts *hostTable) (*authority, error) {
 // client that dials an address names none.
 func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hostname(hello.ServerName)
-	if _, ok := a.hosts.region(name); !ok && !(name == "" || name == "localhost") {
+	if _, ok := a.hosts.region(name); !ok && name != "" && name != "localhost" {
 		return nil, fmt.Errorf("no certificate for %q: not a name of STS", hello.ServerName)
 	}
 	a.mu.Lock()

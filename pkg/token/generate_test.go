@@ -248,7 +248,7 @@ func TestPresignRejects(t *testing.T) {
 		{"space at the end", good, "prod ", "us-west-2", "cluster ID"},
 		{"no region", good, "prod", "", "AWS region"},
 		{"host in the region", good, "prod", "example.com/", "AWS region"},
-		{"region in capitals", good, "prod", "US-WEST-2", "did you mean us-west-2?"},
+		{"region in capitals", good, "prod", "US-WEST-2", "did you mean \"us-west-2\"?"},
 		{"no credentials", aws.Credentials{}, "prod", "us-west-2", "without an access key"},
 		{"expired credentials", expired, "prod", "us-west-2", "expired at 2026-03-04T04:06:07Z"},
 	}

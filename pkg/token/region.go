@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 )
 
@@ -153,49 +154,15 @@ func unknownRegion(region string) string {
 	if _, known := iam.PartitionOfRegion(region); known {
 		return ""
 	}
-	return fmt.Sprintf("the AWS region %q is not known to this program%s; servers refuse tokens for STS in a region that they don't know",
-		region, didYouMean(region))
+	return fmt.Sprintf("servers that know no more regions than this program refuse tokens for the AWS region %q%s", region, didYouMean(region))
 }
 
-// didYouMean names the known region that differs from a name by a typo.
+// didYouMean names the known region that a misspelt one was meant to be.
 func didYouMean(name string) string {
-	const typo = 2
-	best, distance := "", typo+1
+	var known []string
 	for _, id := range iam.PartitionIDs() {
 		partition, _ := iam.LookupPartition(id)
-		for _, region := range partition.Regions() {
-			if d := editDistance(strings.ToLower(name), region, distance); d < distance {
-				best, distance = region, d
-			}
-		}
+		known = append(known, partition.Regions()...)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
-}
-
-// editDistance returns the number of bytes to insert, delete or replace to make
-// b of a, or enough if it is at least that.
-func editDistance(a, b string, enough int) int {
-	if max(len(a)-len(b), len(b)-len(a)) >= enough {
-		return enough
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], enough)
+	return suggest.DidYouMean(name, known)
 }

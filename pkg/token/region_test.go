@@ -184,11 +184,11 @@ func TestInstanceMetadataGoesThroughNoProxy(t *testing.T) {
 
 func TestUnknownRegion(t *testing.T) {
 	cases := []struct{ region, says, not string }{
-		{"us-esat-1", "did you mean us-east-1?", ""},
-		{"us-west-22", "did you mean us-west-2?", ""},
-		{"eu-centrl-1", "did you mean eu-central-1?", ""},
-		{"moon-north-1", "servers refuse", "did you mean"},
-		{"aws-global", "servers refuse", "did you mean"},
+		{"us-esat-1", "did you mean \"us-east-1\"?", ""},
+		{"us-west-22", "did you mean \"us-west-2\"?", ""},
+		{"eu-centrl-1", "did you mean \"eu-central-1\"?", ""},
+		{"eu-venus-central-7", "servers that know no more", "did you mean"},
+		{"aws-global", "servers that know no more", "did you mean"},
 	}
 	for _, c := range cases {
 		setAWS(t, "", aliceKey...)
@@ -205,30 +205,5 @@ func TestUnknownRegion(t *testing.T) {
 	}
 	if warning := unknownRegion("us-east-1"); warning != "" {
 		t.Errorf("us-east-1: %s", warning)
-	}
-}
-
-func TestEditDistance(t *testing.T) {
-	cases := []struct {
-		a, b         string
-		enough, want int
-	}{
-		{"", "", 3, 0},
-		{"us-east-1", "us-east-1", 3, 0},
-		{"us-east-1", "us-east-2", 3, 1},
-		{"us-est-1", "us-east-1", 3, 1},
-		{"us-easst-1", "us-east-1", 3, 1},
-		{"us-esat-1", "us-east-1", 3, 2},
-		{"kitten", "sitting", 9, 3},
-		{"kitten", "sitting", 2, 2},
-		{"abc", "abcdefg", 3, 3},
-	}
-	for _, c := range cases {
-		if got := editDistance(c.a, c.b, c.enough); got != c.want {
-			t.Errorf("editDistance(%q, %q, %d) = %d, want %d", c.a, c.b, c.enough, got, c.want)
-		}
-		if got := editDistance(c.b, c.a, c.enough); got != c.want {
-			t.Errorf("editDistance(%q, %q, %d) = %d, want %d", c.b, c.a, c.enough, got, c.want)
-		}
 	}
 }
