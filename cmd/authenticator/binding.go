@@ -20,9 +20,6 @@ func newBinding(flags *pflag.FlagSet, server *config.Server) *binding {
 
 // load reads the configuration and lays the given flags over it.
 func (b *binding) load(g *globals) (config.Config, error) {
-	if err := g.checkFeatureGates(); err != nil {
-		return config.Config{}, err
-	}
 	c, err := g.load()
 	if err != nil {
 		return c, err

@@ -60,7 +60,7 @@ func runDev(ctx context.Context, std streams, d devFlags, s config.Server, log *
 	if err := c.CompleteServer(); err != nil {
 		return usageError{err}
 	}
-	if _, err := fmt.Fprintf(std.out, devBanner, environment.EnvFile, filepath.Join(environment.StateDir, "ca.pem"), s.Port,
+	if _, err := fmt.Fprintf(std.out, devBanner, dev.ShellQuote(environment.EnvFile), dev.ShellQuote(filepath.Join(environment.StateDir, "ca.pem")), s.Port,
 		environment.ConfigFile, environment.Kubeconfig); err != nil {
 		return err
 	}

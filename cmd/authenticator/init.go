@@ -29,7 +29,6 @@ func newInitCommand(g *globals, std streams) *cobra.Command {
 		Short:   "Create certificates and the webhook kubeconfig",
 		Long:    initHelp,
 		Example: "  authenticator init -i my-cluster --state-dir /var/aws-iam-authenticator --generate-kubeconfig /etc/kubernetes/authenticator/kubeconfig.yaml",
-		Args:    cobra.NoArgs,
 	}
 	b := newBinding(cmd.Flags(), &defaults)
 	b.files()

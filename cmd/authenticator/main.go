@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
@@ -36,7 +38,7 @@ type streams struct {
 }
 
 func run(ctx context.Context, std streams, args []string) int {
-	root := newRootCommand(std)
+	root := newRootCommand(std, runServer)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
@@ -62,6 +64,9 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 	if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Outcome() == reason.Unavailable {
+		return exitUnavailable
+	}
+	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		return exitUnavailable
 	}
 	return exitFailure

@@ -37,13 +37,12 @@ const (
 	envLogVerbosity = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"
 )
 
-func newRootCommand(std streams) *cobra.Command {
+func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 	g := &globals{}
 	root := &cobra.Command{
 		Use:           "authenticator",
 		Short:         "AWS IAM authentication for Kubernetes",
 		Long:          rootHelp,
-		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -62,7 +61,7 @@ func newRootCommand(std streams) *cobra.Command {
 	flags.StringVar(&g.featureGates, "feature-gates", "", "`gates` of aws-iam-authenticator; accepted, and all on")
 
 	root.AddCommand(
-		newServerCommand(g, std, runServer),
+		newServerCommand(g, std, serve),
 		newTokenCommand(g, std),
 		newVerifyCommand(g, std),
 		newInitCommand(g, std),
@@ -70,7 +69,44 @@ func newRootCommand(std streams) *cobra.Command {
 	)
 	completeWords(root, "log-format", "text", "json")
 	completeWords(root, "log-verbosity", "debug", "info", "warn", "error")
+
+	// The commands that cobra adds are as strict about arguments as ours.
+	root.InitDefaultCompletionCmd()
+	takeNoArgs(root)
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Args = func(_ *cobra.Command, args []string) error {
+		topic, rest, _ := root.Find(args)
+		return noArgs(topic, rest)
+	}
 	return root
+}
+
+// takeNoArgs makes cmd and the commands under it refuse arguments.
+func takeNoArgs(cmd *cobra.Command) {
+	cmd.Args = noArgs
+	if !cmd.Runnable() { // cobra looks at no arguments then
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	for _, sub := range cmd.Commands() {
+		takeNoArgs(sub)
+	}
+}
+
+// noArgs refuses arguments, and names the command that a misspelt one was meant to be.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unexpected argument %q", args[0])
+	if cmd.HasSubCommands() {
+		var known []string
+		for _, sub := range cmd.Commands() {
+			known = append(known, sub.Name())
+		}
+		err = fmt.Errorf("unknown command %q%s", args[0], suggest.DidYouMean(args[0], known))
+	}
+	return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 }
 
 // suggestFlag names the flag that a misspelt one was meant to be.
@@ -93,6 +129,9 @@ func completeWords(cmd *cobra.Command, flag string, words ...string) {
 
 // load reads the configuration: defaults, then the file, the environment, flags.
 func (g *globals) load() (config.Config, error) {
+	if err := g.checkFeatureGates(); err != nil {
+		return config.Config{}, err
+	}
 	c, err := config.Load(g.configFile)
 	if err != nil {
 		return c, usageError{err}

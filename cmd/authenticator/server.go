@@ -41,7 +41,6 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 		Long:  serverHelp,
 		Example: `  authenticator server --config /etc/authenticator/config.yaml
   authenticator server --dev`,
-		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
 	b := newBinding(flags, &defaults)

@@ -37,11 +37,7 @@ func newTokenCommand(g *globals, std streams) *cobra.Command {
 		Long:  tokenHelp,
 		Example: `  authenticator token -i my-cluster
   authenticator token -i my-cluster --role arn:aws:iam::111122223333:role/admins --cache`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := g.checkFeatureGates(); err != nil {
-				return err
-			}
 			c, err := g.load()
 			if err != nil {
 				return err
@@ -59,6 +55,9 @@ func newTokenCommand(g *globals, std streams) *cobra.Command {
 				if env := os.Getenv("DEFAULT_ROLE"); env != "" {
 					o.RoleARN = env
 				}
+			}
+			if err := o.Check(); err != nil {
+				return usageError{err}
 			}
 			o.UserAgent = userAgent()
 			o.Warn = func(warning string) { fmt.Fprintln(std.err, "Warning:", warning) }
@@ -88,6 +87,5 @@ func newTokenCommand(g *globals, std streams) *cobra.Command {
 	flags.DurationVar(&o.SessionDuration, "session-duration", 0, "life of the role's session, 15m to 12h (default: 1h)")
 	flags.BoolVar(&tokenOnly, "token-only", false, "print the token alone, not an ExecCredential")
 	flags.BoolVar(&o.Cache, "cache", false, "keep the credentials that sign tokens on disk until they expire (file: env AWS_IAM_AUTHENTICATOR_CACHE_FILE)")
-	cmd.MarkFlagsMutuallyExclusive("session-name", "forward-session-name")
 	return cmd
 }

@@ -31,7 +31,6 @@ func newVerifyCommand(g *globals, std streams) *cobra.Command {
 		Short:   "Print who made a token",
 		Long:    verifyHelp,
 		Example: "  authenticator token -i my-cluster --token-only | authenticator verify -i my-cluster",
-		Args:    cobra.NoArgs,
 	}
 	b := newBinding(cmd.Flags(), &defaults)
 	b.verification()
@@ -51,7 +50,8 @@ func newVerifyCommand(g *globals, std streams) *cobra.Command {
 			return usageError{fmt.Errorf("--output %q, want table, json or yaml", output)}
 		}
 		text := tokenFlag
-		if text == "" || text == "-" {
+		// An empty --token, as of an unset variable, is no token, and no reason to wait for one.
+		if !cmd.Flags().Changed("token") || text == "-" {
 			data, err := io.ReadAll(io.LimitReader(std.in, token.MaxLength+2))
 			if err != nil {
 				return fmt.Errorf("token from standard input: %w", err)
@@ -78,6 +78,9 @@ func newVerifyCommand(g *globals, std streams) *cobra.Command {
 func newVerifier(c config.Config, observe func(token.Call)) (*token.Verifier, error) {
 	s := c.Server
 	transport := token.TransportOptions{Concurrency: s.STSConcurrency, EmulatorAddress: s.STSEmulator.Address}
+	if s.STSEmulator.Address != "" && s.STSEmulator.CAFile == "" {
+		return nil, fmt.Errorf("the STS emulator %s needs a CA of its own: give --sts-emulator-ca FILE", s.STSEmulator.Address)
+	}
 	if s.STSEmulator.CAFile != "" {
 		pem, err := os.ReadFile(s.STSEmulator.CAFile)
 		if err != nil {

@@ -109,7 +109,7 @@ func (e *Environment) fill() error {
 		{e.ConfigFile, configFile},
 	} {
 		var b strings.Builder
-		t, err := template.New(file.path).Funcs(template.FuncMap{"shell": shellQuote}).Parse(file.text)
+		t, err := template.New(file.path).Funcs(template.FuncMap{"shell": ShellQuote}).Parse(file.text)
 		if err == nil {
 			err = t.Execute(&b, map[string]any{
 				"Dir": e.Dir, "CA": e.STSCAFile, "URL": e.sts.URL(), "Region": region, "Account": account, "ClusterID": ClusterID,
@@ -193,5 +193,5 @@ export AWS_PROFILE=developer
 export KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID={{.ClusterID}}
 `
 
-// shellQuote quotes s for a POSIX shell.
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// ShellQuote quotes s for a POSIX shell.
+func ShellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -82,7 +82,7 @@ type GenerateOptions struct {
 // find a region as a last resort.
 func Generate(ctx context.Context, opts GenerateOptions) (Token, error) {
 	opts = opts.withDefaults()
-	if err := opts.check(); err != nil {
+	if err := opts.Check(); err != nil {
 		return Token{}, err
 	}
 	cfg, err := loadConfig(ctx, opts)
@@ -127,8 +127,9 @@ func (o GenerateOptions) withDefaults() GenerateOptions {
 	return o
 }
 
-// check finds the mistakes that need no network to be found.
-func (o GenerateOptions) check() error {
+// Check finds the mistakes that need no network and no file to be found. Generate
+// checks too.
+func (o GenerateOptions) Check() error {
 	if err := CheckClusterID(o.ClusterID); err != nil {
 		return err
 	}
@@ -139,8 +140,13 @@ func (o GenerateOptions) check() error {
 			return fmt.Errorf("role to assume: %q is not the ARN of a role, want arn:PARTITION:iam::ACCOUNT:role/NAME", o.RoleARN)
 		}
 	}
+	if o.Region != "" {
+		if err := checkRegionName(o.Region); err != nil {
+			return err
+		}
+	}
 	if o.SessionName != "" && o.ForwardSessionName {
-		return fmt.Errorf("session name %q given, and to forward the current one: want one of the two", o.SessionName)
+		return fmt.Errorf("session name %q: a session name and a forwarded one exclude each other", o.SessionName)
 	}
 	if o.SessionName != "" && !all(o.SessionName, 2, 64, isSessionNameByte) {
 		return fmt.Errorf("session name %q, want 2 to 64 ASCII letters, digits and characters of _+=,.@-", o.SessionName)

@@ -322,7 +322,7 @@ func TestGenerateRejectsBeforeAnyCall(t *testing.T) {
 		{"user as role", GenerateOptions{ClusterID: "prod", RoleARN: "arn:aws:iam::111122223333:user/bob"}, "not the ARN of a role"},
 		{"session as role", GenerateOptions{ClusterID: "prod", RoleARN: "arn:aws:sts::111122223333:assumed-role/admins/bob"}, "not the ARN of a role"},
 		{"name as role", GenerateOptions{ClusterID: "prod", RoleARN: "admins"}, "want arn:"},
-		{"both session names", GenerateOptions{ClusterID: "prod", SessionName: "bob", ForwardSessionName: true}, "one of the two"},
+		{"both session names", GenerateOptions{ClusterID: "prod", SessionName: "bob", ForwardSessionName: true}, "exclude each other"},
 		{"short session name", GenerateOptions{ClusterID: "prod", SessionName: "b"}, "2 to 64"},
 		{"long session name", GenerateOptions{ClusterID: "prod", SessionName: strings.Repeat("b", 65)}, "2 to 64"},
 		{"space in the session name", GenerateOptions{ClusterID: "prod", SessionName: "bob smith"}, "2 to 64"},
