@@ -69,7 +69,7 @@ func validateAssumeRole(params url.Values) (time.Duration, *apiError) {
 	} else if !strings.HasPrefix(arn, "arn:") {
 		return 0, validationError(arn + " is invalid")
 	}
-	if name := params.Get("RoleSessionName"); !sessionNamePattern.MatchString(name) {
+	if name := params.Get("RoleSessionName"); !sessionNamePattern().MatchString(name) {
 		switch {
 		case len(name) < 2:
 			violation("roleSessionName", name, "Member must have length greater than or equal to 2")

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -142,8 +143,8 @@ func (s *STS) Session(roleARN, sessionName string) (Credentials, error) {
 	if p.kind != "role" {
 		return Credentials{}, fmt.Errorf("%s is not a role", roleARN)
 	}
-	if !sessionNamePattern.MatchString(sessionName) {
-		return Credentials{}, fmt.Errorf("session name %q: want %s", sessionName, sessionNamePattern)
+	if !sessionNamePattern().MatchString(sessionName) {
+		return Credentials{}, fmt.Errorf("session name %q: want %s", sessionName, sessionNamePattern())
 	}
 	return s.mint(p, sessionName, time.Hour), nil
 }
@@ -215,8 +216,8 @@ func (s *STS) add(arn, kind string, role Role) (*principal, error) {
 }
 
 func (s *STS) addWithKey(arn, kind, id, secret string) (Credentials, error) {
-	if !keyIDPattern.MatchString(id) || secret == "" {
-		return Credentials{}, fmt.Errorf("access key ID %q of %s: want %s and a secret", id, arn, keyIDPattern)
+	if !keyIDPattern().MatchString(id) || secret == "" {
+		return Credentials{}, fmt.Errorf("access key ID %q of %s: want %s and a secret", id, arn, keyIDPattern())
 	}
 	if k, exists := s.keys[id]; exists {
 		return Credentials{}, fmt.Errorf("access key ID %s belongs to %s already", id, k.principal.arn)
@@ -252,11 +253,17 @@ func newSecret() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
+// Compiled at first use: this package is part of a program that starts for every
+// kubectl command and mostly doesn't need it.
 var (
-	keyIDPattern       = regexp.MustCompile(`^[A-Z0-9]{16,128}$`)
-	sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	arnPattern         = regexp.MustCompile(`^arn:(aws(?:-[a-z]+)*):(iam|sts)::([0-9]{12}):(?:(root)|([a-z-]+)/((?:[!-.0-~]+/)*)([\w+=,.@-]{1,64}))$`)
+	keyIDPattern       = lazyPattern(`^[A-Z0-9]{16,128}$`)
+	sessionNamePattern = lazyPattern(`^[\w+=,.@-]{2,64}$`)
+	arnPattern         = lazyPattern(`^arn:(aws(?:-[a-z]+)*):(iam|sts)::([0-9]{12}):(?:(root)|([a-z-]+)/((?:[!-.0-~]+/)*)([\w+=,.@-]{1,64}))$`)
 )
+
+func lazyPattern(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // parsedARN is the ARN of one of the principals IAM and STS know.
 type parsedARN struct {
@@ -276,7 +283,7 @@ func (a parsedARN) key() principalKey {
 }
 
 func parseARN(arn string) (parsedARN, error) {
-	m := arnPattern.FindStringSubmatch(arn)
+	m := arnPattern().FindStringSubmatch(arn)
 	if m == nil {
 		return parsedARN{}, fmt.Errorf("%q is not an ARN of a user, role, federated user or root", arn)
 	}

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,7 +30,10 @@ const (
 )
 
 // hostLabel is a label of a DNS name, with the underscore that some networks use.
-var hostLabel = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+// It is compiled at first use: a client's start has no need of it.
+var hostLabel = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+})
 
 // subjectNames is what our leaf has to cover, without repetition.
 func subjectNames(hostname, address string) ([]string, error) {
@@ -43,7 +47,7 @@ func subjectNames(hostname, address string) ([]string, error) {
 			name = ip.WithZone("").Unmap().String()
 		} else if name == "" {
 			continue
-		} else if slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return !hostLabel.MatchString(label) }) {
+		} else if slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return !hostLabel().MatchString(label) }) {
 			return nil, fmt.Errorf("%q is neither a DNS name nor an IP address: the server's hostname and address have to be one of them", given)
 		}
 		if !slices.Contains(names, name) {
