@@ -97,6 +97,7 @@ func newVerifier(c config.Config, observe func(token.Call)) (*token.Verifier, er
 		ExtraRegions: s.STSRegions,
 		Transport:    token.NewTransport(transport),
 		Timeout:      s.STSTimeout,
+		Concurrency:  2 * s.STSConcurrency,
 		UserAgent:    userAgent(),
 		Observe:      observe,
 	})

@@ -32,6 +32,7 @@ const (
 	STSRejected                  Code = "STSRejected"                  // STS refused the request for a reason not listed here
 	PartitionMismatch            Code = "PartitionMismatch"            // a principal of another AWS partition
 	NotMapped                    Code = "NotMapped"                    // no mapping for the principal
+	EntryInvalid                 Code = "EntryInvalid"                 // the principal's mapping has a mistake in it
 	PrincipalIDMismatch          Code = "PrincipalIDMismatch"          // the mapping pins another unique ID
 	SessionNameRefused           Code = "SessionNameRefused"           // sessionNamePattern does not match
 	TemporaryCredentialsRequired Code = "TemporaryCredentialsRequired" // the mapping refuses long-term keys
@@ -42,6 +43,7 @@ const (
 	STSThrottled     Code = "STSThrottled"     // STS asks us to slow down
 	STSUnreachable   Code = "STSUnreachable"   // no connection, no answer in time, or a 5xx
 	STSAnswerInvalid Code = "STSAnswerInvalid" // not the answer STS gives; nothing is believed of it
+	Overloaded       Code = "Overloaded"       // more calls to STS in flight than are allowed
 	MapperNotReady   Code = "MapperNotReady"   // a source of mappings has not been read yet
 	Canceled         Code = "Canceled"         // the API server gave up waiting
 	Internal         Code = "Internal"         // a defect of this program
@@ -98,6 +100,7 @@ var table = [...]info{
 	{STSRejected, Denied, "try 'aws sts get-caller-identity' with the same credentials and region"},
 	{PartitionMismatch, Denied, "set --partition of the server to the partition of its principals"},
 	{NotMapped, Denied, "add a mapping for the canonical ARN"},
+	{EntryInvalid, Denied, "correct the mapping; the server's log says what is wrong with it"},
 	{PrincipalIDMismatch, Denied, "the principal was deleted and created again: update the ID in the mapping if that was intended"},
 	{SessionNameRefused, Denied, "assume the role with a session name that the mapping's sessionNamePattern accepts"},
 	{TemporaryCredentialsRequired, Denied, "log in with a role session instead of a long-term access key"},
@@ -106,6 +109,7 @@ var table = [...]info{
 	{STSThrottled, Unavailable, "wait; if it lasts, look for a client that makes many tokens"},
 	{STSUnreachable, Unavailable, "check this server's way to the STS endpoint (DNS, routes, proxies)"},
 	{STSAnswerInvalid, Unavailable, "look for a proxy between this server and STS"},
+	{Overloaded, Unavailable, "look for a client that makes many tokens, or for an STS that hangs; see stsConcurrency"},
 	{MapperNotReady, Unavailable, "wait until /readyz?verbose shows every mapper as ready"},
 	{Canceled, Unavailable, "the client ended the request before it was answered"},
 	{Internal, Unavailable, "report this as a defect"},

@@ -142,12 +142,12 @@ func (h *Webhook) answer(w http.ResponseWriter, apiVersion string, d decision) {
 	case reason.Rejected:
 		// Without an error the API server remembers the refusal.
 	case reason.Denied:
-		status.Error = refusalText(d.err)
+		status.Error = h.refusalText(d)
 	default:
 		// A date, not a number of seconds: at "1" the API server calls 30 times more,
 		// once a second, while the person waits.
 		w.Header().Set("Retry-After", h.now().Add(time.Second).UTC().Format(http.TimeFormat))
-		http.Error(w, refusalText(d.err), http.StatusServiceUnavailable)
+		http.Error(w, h.refusalText(d), http.StatusServiceUnavailable)
 		return
 	}
 	body, err := encodeReview(apiVersion, status)
@@ -161,18 +161,23 @@ func (h *Webhook) answer(w http.ResponseWriter, apiVersion string, d decision) {
 }
 
 // refusalText is what the API server's log shows.
-func refusalText(err error) string {
-	text := err.Error()
-	if hint := reason.Of(err).Hint(); hint != "" {
+func (h *Webhook) refusalText(d decision) string {
+	code, text := reason.Of(d.err), d.err.Error()
+	if h.isScrubbed(d.id) {
+		text = string(code)
+	}
+	if hint := code.Hint(); hint != "" {
 		text += " (" + hint + ")"
 	}
 	return text
 }
 
+func (h *Webhook) isScrubbed(id iam.Identity) bool { return slices.Contains(h.scrubbed, id.Account) }
+
 // userInfo has the UID and the extra keys of aws-iam-authenticator, which policies
 // and audit pipelines know.
 func (h *Webhook) userInfo(d decision) authenticationv1.UserInfo {
-	if slices.Contains(h.scrubbed, d.id.Account) {
+	if h.isScrubbed(d.id) {
 		return authenticationv1.UserInfo{
 			Username: d.user.Username,
 			UID:      "aws-iam-authenticator:administrative:" + d.user.Username,

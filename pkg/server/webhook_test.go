@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
 	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"github.com/iam-authenticator/authenticator/internal/awstest"
@@ -65,6 +68,15 @@ func TestWebhookScrubsAccounts(t *testing.T) {
 	want := authenticationv1.UserInfo{Username: "scrubbed", UID: "aws-iam-authenticator:administrative:scrubbed", Groups: []string{"scrubbed"}}
 	if !reflect.DeepEqual(review.Status.User, want) || bytes.Contains(body, []byte("444455556666")) {
 		t.Errorf("answer %s", body)
+	}
+}
+
+func TestWebhookScrubsRefusals(t *testing.T) {
+	b := newBed(t, nil)
+	check(t, b.sts.AddRole("arn:aws:iam::444455556666:role/nobody", awstest.Role{}))
+	status := b.status(v1, b.token("arn:aws:iam::444455556666:role/nobody", "bob"))
+	if want := "NotMapped (" + reason.NotMapped.Hint() + ")"; status.Error != want {
+		t.Errorf("error %q, want %q", status.Error, want)
 	}
 }
 
@@ -181,6 +193,27 @@ func TestWebhookOutlivesDefects(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWebhookDecidesInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewWebhook(WebhookOptions{
+			Verifier: verifierFunc(func(ctx context.Context, _ string) (iam.Identity, error) {
+				<-ctx.Done()
+				return iam.Identity{}, reason.New(reason.STSUnreachable, "late")
+			}),
+			Metrics: NewMetrics(MetricsOptions{}), Log: zap.NewNop(),
+		})
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/authenticate",
+			strings.NewReader(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"x"}}`))
+		req.Header.Set("Content-Type", "application/json")
+		start := time.Now()
+		answer := httptest.NewRecorder()
+		h.ServeHTTP(answer, req)
+		if took := time.Since(start); took != decisionTimeout || answer.Code != http.StatusServiceUnavailable {
+			t.Errorf("answer %d after %s", answer.Code, took)
+		}
+	})
 }
 
 func TestWebhookRejectsBadRequests(t *testing.T) {

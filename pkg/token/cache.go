@@ -238,7 +238,8 @@ func readPrivateFile(path string, limit int64) ([]byte, error) {
 // nobody's credentials are ever used for somebody else: what is asked for, the
 // environment and the profile with its keys, and the login or web identity behind
 // it. The host is part of it as home directories may be shared between machines
-// that have identities of their own.
+// that have identities of their own. What a credential_process makes of itself
+// can't be known: it is taken to be one identity.
 func cacheKey(cfg aws.Config, opts GenerateOptions) (string, error) {
 	env, profile, ok := configSources(cfg)
 	if !ok {
@@ -249,6 +250,9 @@ func cacheKey(cfg aws.Config, opts GenerateOptions) (string, error) {
 		return "", err
 	}
 	files := loginFiles(profile)
+	if path := os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); path != "" {
+		files = append(files, path)
+	}
 	if env.WebIdentityTokenFilePath != "" {
 		files = append(files, env.WebIdentityTokenFilePath)
 	}

@@ -154,7 +154,7 @@ func TestPresignedTokenIsVouchedForBySTS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, clusterID := range []string{"prod", "two  spaces", "a:b/c~!\"%20;&="} {
+	for _, clusterID := range []string{"prod", "one space", "a:b/c~!\"%20;&="} {
 		verifier, err := NewVerifier(VerifierOptions{
 			ClusterIDs: []string{clusterID},
 			Transport:  NewTransport(TransportOptions{EmulatorAddress: server.Addr(), EmulatorCA: server.CertPool(), Concurrency: 1}),

@@ -140,7 +140,7 @@ func splitQuery(query string) (values [paramCount]string, err error) {
 		name, escaped, _ := strings.Cut(pair, "=")
 		i := paramIndex(name)
 		if i < 0 {
-			return values, malformed("parameter %s is not part of a presigned %s", quote(name), action)
+			return values, unknownParameter(name)
 		}
 		if values[i] != "" {
 			return values, malformed("parameter %s stands twice", name)
@@ -160,6 +160,17 @@ func splitQuery(query string) (values [paramCount]string, err error) {
 		}
 	}
 	return values, nil
+}
+
+// unknownParameter quotes the name only if it is a known one in another letter case:
+// in a mangled query anything may stand where a name should.
+func unknownParameter(name string) error {
+	for _, known := range paramNames {
+		if strings.EqualFold(name, known) {
+			return malformed("parameter %s, want it spelt %s", quote(name), known)
+		}
+	}
+	return malformed("a parameter with a name of %d characters is not part of a presigned %s", len(name), action)
 }
 
 func paramIndex(name string) int {

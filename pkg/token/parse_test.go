@@ -276,8 +276,13 @@ func TestParseRejectsEncodings(t *testing.T) {
 	for len(url)%3 != 1 { // so that padding and unused bits exist
 		url = strings.Replace(url, "c%3D%3D&", "cc%3D%3D&", 1)
 	}
+	unused := encodeToken(url)
+	unused = unused[:len(unused)-1] + string(unused[len(unused)-1]+1)
+	long := with(testParams(), "X-Amz-Security-Token", "")
+	for n := 1; len(tokenWith(long...)) <= MaxLength; n++ { // a valid token, but for its length
+		long = with(testParams(), "X-Amz-Security-Token", strings.Repeat("a", n))
+	}
 	padded := Prefix + base64.URLEncoding.EncodeToString([]byte(url))
-	last := valid[len(valid)-1]
 	cases := []struct {
 		rule  string
 		token string
@@ -289,7 +294,8 @@ func TestParseRejectsEncodings(t *testing.T) {
 		{"carriage return inside", valid[:40] + "\r" + valid[40:], reason.MalformedToken},
 		{"line end behind", valid + "\n", reason.MalformedToken},
 		{"space behind", valid + " ", reason.MalformedToken},
-		{"unused bits set", encodeToken(url)[:len(encodeToken(url))-1] + string(last+1), reason.MalformedToken},
+		{"unused bits set", unused, reason.MalformedToken},
+		{"valid but too long", tokenWith(long...), reason.MalformedToken},
 		{"prefix only", Prefix, reason.MalformedToken},
 		{"4 KiB and a byte", Prefix + strings.Repeat("A", MaxLength-len(Prefix)+1), reason.MalformedToken},
 		{"10 MB", Prefix + strings.Repeat("A", 10_000_000), reason.MalformedToken},
@@ -312,6 +318,8 @@ func TestParseNeverQuotesSecrets(t *testing.T) {
 		with(testParams(), "X-Amz-Signature", secret),
 		append(testParams(), "X-Amz-Security-Token="+secret),
 		append(testParams(), "X-Amz-Signature="+secret),
+		append(testParams(), secret+"=x"),
+		{strings.ReplaceAll(strings.Join(testParams(), "&"), "=", secret)},
 	} {
 		if _, err := Parse(tokenWith(params...)); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("error %v", err)

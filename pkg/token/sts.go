@@ -2,11 +2,14 @@ package token
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -46,6 +49,11 @@ func (c *stsClient) getCallerIdentity(ctx context.Context, r Request, clusterID 
 	if err != nil {
 		return iam.Identity{}, c.callFailed(ctx, r.Host, err)
 	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// Its "body" is the bare connection, which no context ends.
+		_ = resp.Body.Close()
+		return iam.Identity{}, reason.New(reason.STSAnswerInvalid, "%s answered %d", r.Host, resp.StatusCode)
+	}
 	// Closing without draining gives up the connection if the body is too long.
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -69,8 +77,29 @@ func (c *stsClient) callFailed(ctx context.Context, host string, err error) erro
 	case errors.Is(err, context.DeadlineExceeded):
 		return reason.New(reason.STSUnreachable, "%s gave no answer in time (at most %s)", host, c.timeout)
 	default:
-		return reason.New(reason.STSUnreachable, "call to %s: %w", host, err)
+		return reason.New(reason.STSUnreachable, "call to %s: %s", host, describe(err))
 	}
+}
+
+// describe says why a call failed in words of ours: the HTTP library quotes what it
+// couldn't parse, which may be an echo of the request.
+func describe(err error) string {
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "certificate: " + quote(e.Err.Error())
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "the name could not be resolved"
+	}
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return "timeout"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection was closed before the answer was complete"
+	}
+	return "no valid HTTP answer"
 }
 
 // parseAnswer reads the one form that a GetCallerIdentity answer has. Fields that

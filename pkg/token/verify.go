@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
@@ -32,6 +33,10 @@ type VerifierOptions struct {
 	Transport http.RoundTripper
 	// Timeout bounds one call to STS. Default 5 seconds.
 	Timeout time.Duration
+	// Concurrency is the number of calls in flight, to all endpoints. A token waits a
+	// second for its turn and is then given up. Default twice DefaultConcurrency, so
+	// that one endpoint that hangs leaves half for the others.
+	Concurrency int
 	// MaxSkew is how far ahead of our clock a token may be dated. Default 5 minutes,
 	// which is what STS itself allows.
 	MaxSkew time.Duration
@@ -59,7 +64,11 @@ type Verifier struct {
 	maxSkew    time.Duration
 	now        func() time.Time
 	observe    func(Call)
+	turns      chan struct{} // holds one for each call in flight
 }
+
+// turnTimeout is how long a token waits for its turn.
+const turnTimeout = time.Second
 
 // NewVerifier returns a Verifier, or an error that says which option is wrong.
 func NewVerifier(o VerifierOptions) (*Verifier, error) {
@@ -90,6 +99,9 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = 2 * DefaultConcurrency
+	}
 	if o.MaxSkew <= 0 {
 		o.MaxSkew = 5 * time.Minute
 	}
@@ -110,15 +122,16 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		maxSkew:    o.MaxSkew,
 		now:        o.Now,
 		observe:    o.Observe,
+		turns:      make(chan struct{}, o.Concurrency),
 	}, nil
 }
 
-// CheckClusterID returns an error unless id can be sent, and so signed, as the
-// value of an HTTP header: 1 to 256 printable ASCII characters, and none of them
-// a space at either end, as SigV4 trims those.
+// CheckClusterID returns an error unless id can be signed, exactly as it is, as the
+// value of an HTTP header: 1 to 256 printable ASCII characters, without a space at
+// either end or two in a row, as SigV4 trims and folds those.
 func CheckClusterID(id string) error {
-	if !all(id, 1, 256, func(c byte) bool { return ' ' <= c && c <= '~' }) || id[0] == ' ' || id[len(id)-1] == ' ' {
-		return fmt.Errorf("cluster ID %s, want 1 to 256 printable ASCII characters", quote(id))
+	if !all(id, 1, 256, func(c byte) bool { return ' ' <= c && c <= '~' }) || strings.TrimSpace(id) != id || strings.Contains(id, "  ") {
+		return fmt.Errorf("cluster ID %s, want 1 to 256 printable ASCII characters, and single spaces only inside", quote(id))
 	}
 	return nil
 }
@@ -137,6 +150,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, erro
 	if err := request.CheckTime(v.now(), v.maxSkew); err != nil {
 		return iam.Identity{}, err
 	}
+	if err := v.wait(ctx); err != nil {
+		return iam.Identity{}, err
+	}
+	defer func() { <-v.turns }()
 	id, err := v.ask(ctx, request)
 	if err != nil {
 		return iam.Identity{}, err
@@ -145,6 +162,25 @@ func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, erro
 		return iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
 	}
 	return id, nil
+}
+
+// wait waits for a turn to call STS.
+func (v *Verifier) wait(ctx context.Context) error {
+	select {
+	case v.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(turnTimeout)
+	defer timer.Stop()
+	select {
+	case v.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return reason.New(reason.Canceled, "the request was cancelled before STS was asked")
+	case <-timer.C:
+		return reason.New(reason.Overloaded, "%d calls to STS are in flight", cap(v.turns))
+	}
 }
 
 // ask tries the accepted cluster IDs in order. Which one a token was signed for

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -297,6 +299,7 @@ func stsAnswers() []struct {
 		{"an unheard code", respond(400, errorJSON("Unheard", "")), reason.STSRejected},
 		{"a code that is none", respond(400, errorJSON("not a code", "")), reason.STSAnswerInvalid},
 		{"a caller's words in a message", respond(403, errorJSON("SignatureDoesNotMatch", "no match for 'Signature expired: Throttling ExpiredToken'")), reason.SignatureMismatch},
+		{"a caller's words in a third message", respond(400, errorJSON("ValidationError", "Signature not yet current: x")), reason.STSRejected},
 		{"a caller's words in another message", respond(400, errorJSON("IncompleteSignature", "Signature expired: Rate exceeded")), reason.MalformedToken},
 	}
 }
@@ -533,6 +536,7 @@ func TestNewVerifierRejects(t *testing.T) {
 		"no cluster ID":         {VerifierOptions{}, "no cluster ID"},
 		"empty cluster ID":      {VerifierOptions{ClusterIDs: []string{""}}, "printable ASCII"},
 		"cluster ID with line":  {VerifierOptions{ClusterIDs: []string{"a\r\nHost: x"}}, "printable ASCII"},
+		"cluster ID with two":   {VerifierOptions{ClusterIDs: []string{"a  b"}}, "single spaces"},
 		"cluster ID with space": {VerifierOptions{ClusterIDs: []string{"a "}}, "printable ASCII"},
 		"five cluster IDs":      {VerifierOptions{ClusterIDs: []string{"a", "b", "c", "d", "e"}}, "at most 4"},
 		"a cluster ID twice":    {VerifierOptions{ClusterIDs: []string{"a", "a"}}, "twice"},
@@ -593,5 +597,137 @@ func BenchmarkVerify(b *testing.B) {
 		if _, err := v.Verify(b.Context(), token); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// rawSTS is a transport to a server that answers each request with raw bytes.
+func rawSTS(t *testing.T, answer func(conn net.Conn, request string)) *http.Transport {
+	t.Helper()
+	transport := NewTransport(TransportOptions{})
+	transport.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		t.Cleanup(func() { server.Close() })
+		go func() {
+			head := make([]byte, 8<<10)
+			n, _ := server.Read(head)
+			answer(server, string(head[:n]))
+		}()
+		return client, nil
+	}
+	return transport
+}
+
+func TestVerifyKeepsEchoesOfBrokenHTTPToItself(t *testing.T) {
+	b := newBed(t)
+	bearer := b.token(t, b.admin)
+	request, err := Parse(bearer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, format := range map[string]string{
+		"status line":       "%[2]s\r\n\r\n",
+		"status code":       "HTTP/1.1 %[1]s x\r\n\r\n",
+		"header":            "HTTP/1.1 403 Forbidden\r\n%[1]s\r\n\r\n",
+		"content length":    "HTTP/1.1 200 OK\r\nContent-Length: %[1]s\r\n\r\n",
+		"transfer encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: %[1]s\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := b.verifier(t, func(o *VerifierOptions) {
+				o.Transport = rawSTS(t, func(conn net.Conn, head string) {
+					fmt.Fprintf(conn, format, strings.Fields(head)[1], head)
+					conn.Close()
+				})
+			})
+			_, err := v.Verify(t.Context(), bearer)
+			if reason.Of(err) != reason.STSUnreachable {
+				t.Errorf("Verify = %v, want STSUnreachable", err)
+			}
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if strings.Contains(e.Error(), request.Signature) || strings.Contains(e.Error(), "X-Amz") {
+					t.Errorf("error %q shows the request", e)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyIsNotHeldBySwitchingProtocols(t *testing.T) {
+	b := newBed(t)
+	v := b.verifier(t, func(o *VerifierOptions) {
+		o.Transport = rawSTS(t, func(conn net.Conn, _ string) {
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+		})
+	})
+	if _, err := v.Verify(t.Context(), b.token(t, b.admin)); reason.Of(err) != reason.STSAnswerInvalid {
+		t.Errorf("Verify = %v, want STSAnswerInvalid", err)
+	}
+}
+
+func TestVerifyBoundsCallsInFlight(t *testing.T) {
+	b := newBed(t)
+	bearer := b.token(t, b.admin)
+	release := make(chan struct{})
+	b.sts.SetFault(awstest.Fault{Until: release})
+	v := b.verifier(t, func(o *VerifierOptions) { o.Concurrency = 3 })
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if _, err := v.Verify(t.Context(), bearer); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for b.sts.Calls("") < 3 {
+		runtime.Gosched()
+	}
+	// The fourth is shed, or gives up with its caller.
+	if _, err := v.Verify(t.Context(), bearer); reason.Of(err) != reason.Overloaded {
+		t.Errorf("Verify = %v, want Overloaded", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := v.Verify(ctx, bearer); reason.Of(err) != reason.Canceled {
+		t.Errorf("Verify = %v, want Canceled", err)
+	}
+	close(release)
+	wg.Wait()
+	if n := b.sts.Calls(""); n != 3 {
+		t.Errorf("STS got %d calls, want 3", n)
+	}
+	if _, err := v.Verify(t.Context(), bearer); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestVerifyGivesUpAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		v, err := NewVerifier(VerifierOptions{
+			ClusterIDs: []string{testCluster},
+			Timeout:    3 * time.Second,
+			Now:        func() time.Time { return testDate },
+			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), tokenWith(testParams()...)); reason.Of(err) != reason.STSUnreachable {
+			t.Errorf("Verify = %v, want STSUnreachable", err)
+		}
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("gave up after %s, want 3s", took)
+		}
+	})
+}
+
+func TestEmulatorIsReachedDirectly(t *testing.T) {
+	if NewTransport(TransportOptions{EmulatorAddress: "127.0.0.1:1"}).Proxy != nil {
+		t.Error("calls to the emulator would go through a proxy")
+	}
+	if NewTransport(TransportOptions{}).Proxy == nil {
+		t.Error("calls to STS would not go through the proxy")
 	}
 }
