@@ -15,7 +15,7 @@ func TestNewIdentity(t *testing.T) {
 		{"user", "arn:aws:iam::111122223333:user/eng/Bob", "111122223333", "AIDAEXAMPLE",
 			"arn:aws:iam::111122223333:user/eng/bob", "AIDAEXAMPLE", ""},
 		{"federated user", "arn:aws:sts::111122223333:federated-user/Carol", "111122223333", "111122223333:Carol",
-			"arn:aws:sts::111122223333:federated-user/carol", "111122223333", "Carol"},
+			"arn:aws:sts::111122223333:federated-user/Carol", "111122223333", "Carol"},
 		{"root", "arn:aws:iam::111122223333:root", "111122223333", "111122223333",
 			"arn:aws:iam::111122223333:root", "111122223333", ""},
 	}

@@ -181,9 +181,15 @@ func (p Principal) Canonical() string {
 }
 
 // Key returns the canonical ARN in lower case. Two valid principals are the same
-// if and only if their keys are equal: names in IAM are unique ignoring case.
-// The zero Principal has the key "", which no index may hold.
-func (p Principal) Key() string { return toLower(p.Canonical()) }
+// if and only if their keys are equal: names in IAM are unique ignoring case. The
+// names of federated users are not, whoever makes one chooses it, so they keep
+// their letter case. The zero Principal has the key "", which no index may hold.
+func (p Principal) Key() string {
+	if p.Kind == FederatedUser {
+		return p.Canonical()
+	}
+	return toLower(p.Canonical())
+}
 
 // Same tells whether p and q are the same principal. A session is the same
 // principal as its role, and nothing is the same as the zero Principal.
