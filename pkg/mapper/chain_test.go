@@ -68,6 +68,55 @@ func TestChainOrder(t *testing.T) {
 	}
 }
 
+// A bad entry harms whom it names and nobody else: to pass over it could let that
+// principal in by an entry that says more.
+func TestBadEntryRefusesWhomItNames(t *testing.T) {
+	masters := newStatic("Later", []*Mapping{one(t, `{rolearn: "arn:aws:iam::111122223333:role/ci", username: ci, groups: ["system:masters"]}`)}, account)
+	cases := []struct {
+		name, roles string
+		want        string
+		code        reason.Code
+	}{
+		{"bad pattern", `- {rolearn: "arn:aws:iam::111122223333:role/p/CI", username: ci, sessionNamePattern: "("}`, "", reason.EntryInvalid},
+		{"misspelt key", `- {RoleARN: "arn:aws:iam::111122223333:role/ci", username: ci, group: [a]}`, "", reason.EntryInvalid},
+		{"no username", `- {rolearn: "arn:aws:iam::111122223333:role/ci"}`, "", reason.EntryInvalid},
+		{"behind a good entry", "- {rolearn: \"arn:aws:iam::111122223333:role/ci\", username: good}\n- {rolearn: \"arn:aws:iam::111122223333:role/ci\", username: ci, gruops: []}", "", reason.EntryInvalid},
+		{"before a good entry", "- {rolearn: \"arn:aws:iam::111122223333:role/ci\", username: ci, gruops: []}\n- {rolearn: \"arn:aws:iam::111122223333:role/ci\", username: good}", "good", reason.Granted},
+		{"in the entry of another", `- {rolearn: "arn:aws:iam::111122223333:role/other", username: ci, gruops: []}`, "ci", reason.Granted},
+		{"in the entry of a session", `- {rolearn: "arn:aws:sts::111122223333:assumed-role/ci/x", username: ci}`, "ci", reason.Granted},
+		{"in the ARN", `- {rolearn: "arn:aws:iam::1:role/ci", username: ci}`, "ci", reason.Granted},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := section(t, MapRoles, c.roles)
+			first := newStatic("First", s.Mappings)
+			got, err := NewChain([]Mapper{first, masters}, ChainOptions{}).Map(t.Context(), session(t, "ci", "alice"))
+			if reason.Of(err) != c.code || got.Username != c.want {
+				t.Errorf("got %q, %v, want %q, %s", got.Username, err, c.want, c.code)
+			}
+		})
+	}
+	sso := newStatic("SSO", section(t, MapRoles, `- {sso: {permissionSetName: Ops, accountID: "111122223333"}, username: u, gruops: []}`).Mappings)
+	if _, err := NewChain([]Mapper{sso}, ChainOptions{}).Map(t.Context(), session(t, "AWSReservedSSO_Ops_0123456789abcdef", "a")); reason.Of(err) != reason.EntryInvalid {
+		t.Errorf("permission set: %v", err)
+	}
+	if sso.Status().Entries != 0 {
+		t.Errorf("a refusal counts as an entry")
+	}
+}
+
+func TestChainDoesNotFallThroughMapsAccountErrors(t *testing.T) {
+	mapper := accountsUnready{newStatic("Half", nil)}
+	_, err := NewChain([]Mapper{mapper, newStatic("Account", nil, account)}, ChainOptions{}).Map(t.Context(), session(t, "ci", "alice"))
+	if reason.Of(err) != reason.MapperNotReady {
+		t.Errorf("got %v, want MapperNotReady", err)
+	}
+}
+
+type accountsUnready struct{ static }
+
+func (accountsUnready) MapsAccount(string) (bool, error) { return false, Status{}.Ready() }
+
 func TestChainNamesWhatDecided(t *testing.T) {
 	file := newStatic("MountedFile", []*Mapping{one(t, `{rolearn: "arn:aws:iam::111122223333:role/admins", username: u, groups: [a, b, a]}`)}, account)
 	chain := NewChain([]Mapper{file}, ChainOptions{})

@@ -21,7 +21,8 @@ const (
 type Severity int
 
 const (
-	// Skipped means that the entry is not in force.
+	// Skipped means that the entry lets nobody in. Whom it names, if that can be told,
+	// is refused.
 	Skipped Severity = iota
 	// Warning means that the entry is doubtful but says what it says, or that
 	// another one stands in its place.
@@ -45,7 +46,7 @@ func (p Problem) String() string {
 
 // Section is what one section of a document says.
 type Section struct {
-	Mappings []*Mapping // of mapRoles and mapUsers
+	Mappings []*Mapping // of mapRoles and mapUsers, with refusals in the place of bad ones
 	Accounts []string   // of mapAccounts
 	Problems []Problem
 	// Err is set if the section could not be read as a list, which is not the same

@@ -21,6 +21,40 @@ func (p *parser) entry(i int, n *yaml.Node) {
 	}
 	if err != nil {
 		p.problem(Skipped, source, err.Error())
+		p.refuse(n, source, err.Error())
+	}
+}
+
+// refuse adds refusals for whom a bad entry of mapRoles or mapUsers names, as far as
+// that can be told.
+func (p *parser) refuse(n *yaml.Node, source Source, mistake string) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		value, err := p.resolve(n.Content[i+1])
+		if err != nil {
+			continue
+		}
+		e := Entry{Source: source}
+		switch strings.ToLower(n.Content[i].Value) {
+		case "rolearn", "userarn":
+			// Not a session's: the entry is no entry for its role.
+			if e.Principal, err = iam.ParsePrincipal(value.Value); err != nil || e.Principal.Kind == iam.Role && e.Principal.SessionName != "" {
+				continue
+			}
+		case "sso":
+			if e.PermissionSet, err = p.permissionSet(value); err != nil {
+				continue
+			}
+		case "userid":
+			if e.UserID = value.Value; !p.options.UserIDStrict || e.UserID == "" {
+				continue
+			}
+		default:
+			continue
+		}
+		p.result.Mappings = append(p.result.Mappings, newRefusal(e, mistake))
 	}
 }
 

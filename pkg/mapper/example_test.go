@@ -50,5 +50,5 @@ func Example() {
 	// Output:
 	// mapRoles[1] (line 5): unknown key "gruops", did you mean "groups"? Known are rolearn, sso, username, groups, userid, sessionNamePattern, requireTemporaryCredentials
 	// dev:alice-example.com [developers] <nil>
-	//  [] NotMapped: no mapping for arn:aws:iam::111122223333:role/admins
+	//  [] EntryInvalid: mapper Fixed, mapRoles[1] (line 5): unknown key "gruops", did you mean "groups"? Known are rolearn, sso, username, groups, userid, sessionNamePattern, requireTemporaryCredentials
 }

@@ -29,7 +29,7 @@ func FuzzParseSection(f *testing.F) {
 		for _, name := range []string{MapRoles, MapUsers, MapAccounts} {
 			for _, o := range []ParseOptions{{}, {UserIDStrict: true}} {
 				s := ParseSection(name, node, o)
-				for _, m := range s.Mappings {
+				for _, m := range inForce(s.Mappings) {
 					renders(t, m)
 					survivesEncoding(t, m, o)
 				}

@@ -103,10 +103,20 @@ func (ix *Index) MapsAccount(account string) bool {
 	return ok
 }
 
-// Len returns the number of mappings and accounts.
+// Len returns the number of mappings and accounts, without refusals.
 func (ix *Index) Len() int {
 	if ix == nil {
 		return 0
 	}
-	return len(ix.byARN) + len(ix.bySSO) + len(ix.byUserID) + len(ix.accounts)
+	return count(ix.byARN) + count(ix.bySSO) + count(ix.byUserID) + len(ix.accounts)
+}
+
+func count[K comparable](mappings map[K]*Mapping) int {
+	n := len(mappings)
+	for _, m := range mappings {
+		if m.mistake != "" {
+			n--
+		}
+	}
+	return n
 }

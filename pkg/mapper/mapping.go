@@ -78,6 +78,14 @@ type Mapping struct {
 	username template
 	groups   []template
 	session  *regexp.Regexp // nil: any session
+	mistake  string         // what is wrong with the entry; such a mapping refuses
+}
+
+// newRefusal returns the mapping of an entry with a mistake in it. It refuses the
+// principal: to pass over the entry could let the principal in by another one,
+// which says less or more than was meant.
+func newRefusal(e Entry, mistake string) *Mapping {
+	return &Mapping{entry: e, source: e.Source.String(), key: e.Principal.Key(), mistake: mistake}
 }
 
 // NewMapping checks and compiles an entry. The error says what is wrong with it and
@@ -128,6 +136,9 @@ func (m *Mapping) checkSubject() error {
 		if err := e.PermissionSet.check(); err != nil {
 			return err
 		}
+	}
+	if e.Principal.Kind == 0 && e.PermissionSet == (PermissionSet{}) && iam.CheckAccount(e.UserID) == nil {
+		return fmt.Errorf("userid %s is that of an account's root and of all its federated users; name the one that is meant with userarn", e.UserID)
 	}
 	for i := range len(e.UserID) {
 		if c := e.UserID[i]; (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -182,6 +193,8 @@ func (m *Mapping) Entry() Entry {
 func (m *Mapping) check(id iam.Identity) error {
 	e := &m.entry
 	switch {
+	case m.mistake != "":
+		return reason.New(reason.EntryInvalid, "%s", m.mistake)
 	case !m.names(id):
 		// Found by its user ID: see NewIndexByUserID.
 		return reason.New(reason.PrincipalIDMismatch, "the mapping for user ID %s names %s, but the caller is %s",

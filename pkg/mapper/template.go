@@ -82,7 +82,9 @@ func compile(text string) (template, error) {
 		t = append(t, piece{field: f})
 		rest = after
 	}
-	if len(t) > 1 && t.start() == "system:" && t[1].field.chosenByCaller() {
+	// system:node:{{SessionName}} lets the caller choose a node, which is as meant;
+	// system:{{SessionName}} or system:m{{SessionName}} would let it become anything.
+	if rest, ok := strings.CutPrefix(t.start(), "system:"); ok && !strings.Contains(rest, ":") && len(t) > 1 && t[1].field.chosenByCaller() {
 		return nil, errors.New("has a session name right behind system: so that callers would choose which of Kubernetes' own names they get")
 	}
 	return t, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,9 @@ const (
 	pollInterval = 30 * time.Second
 	// settle is how long a file is given to be written or replaced, after an event.
 	settle = 100 * time.Millisecond
+	// still is how long a file that was written in place must stay the same before it
+	// is believed. Whoever writes it may pause in the middle.
+	still = time.Second
 	// maxSettle bounds the wait where events don't end.
 	maxSettle = time.Second
 	// maxProblems is how many problems one load logs.
@@ -64,6 +68,7 @@ type Mapper struct {
 	log     *zap.Logger
 	state   atomic.Pointer[state] // never nil
 	loading sync.Mutex            // held by the one that replaces state
+	still   time.Duration         // for how long a file written in place must stay the same
 }
 
 var _ mapper.Mapper = (*Mapper)(nil)
@@ -71,6 +76,7 @@ var _ mapper.Mapper = (*Mapper)(nil)
 // state is what was read last. It never changes.
 type state struct {
 	seen   string          // tells what was read, so that it is parsed and logged once
+	info   os.FileInfo     // of the file that was read last; nil if there was none
 	doc    mapper.Document // in force
 	index  *mapper.Index   // of doc
 	status mapper.Status
@@ -101,6 +107,7 @@ func New(o Options) (*Mapper, error) {
 	}
 	m := &Mapper{
 		options: o,
+		still:   still,
 		log:     o.Logger.With(zap.String("mapper", string(o.Kind)), zap.String("path", o.Path)),
 	}
 	m.state.Store(&state{})
@@ -136,20 +143,42 @@ func (m *Mapper) Status() mapper.Status { return m.state.Load().status }
 
 // Reload reads the file now. It returns nil if what the file says is in force, and
 // else Status.Err. A DynamicFile that seems to be gone or empty is given a moment,
-// as it may just be being replaced.
+// as it may just be being replaced, and a file that was written in place is read
+// until it stays the same: half an entry can mean more than the whole of it.
 func (m *Mapper) Reload(ctx context.Context) error {
 	m.loading.Lock()
 	defer m.loading.Unlock()
 	c := read(m.options.Path)
-	if c.gone() && m.state.Load().status.Entries > 0 {
+	for {
+		pause := m.pause(c)
+		if pause == 0 {
+			return m.load(c)
+		}
 		select {
-		case <-time.After(settle):
-			c = read(m.options.Path)
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		last := c
+		if c = read(m.options.Path); c.seen == last.seen {
+			return m.load(c)
+		}
 	}
-	return m.load(c)
+}
+
+// pause returns for how long the file must stay as it was read to be believed.
+func (m *Mapper) pause(c content) time.Duration {
+	last := m.state.Load()
+	switch {
+	case c.seen == last.seen:
+		return 0
+	case c.gone() && last.status.Entries > 0:
+		return settle
+	case c.info != nil && last.info != nil && os.SameFile(c.info, last.info):
+		return m.still
+	default: // replaced at one stroke, by a rename or a symbolic link
+		return 0
+	}
 }
 
 // load puts the content in force, as far as it can be, and returns Status.Err.
@@ -165,7 +194,7 @@ func (m *Mapper) load(c content) error {
 	}
 	if err != nil {
 		next := *last
-		next.seen = c.seen
+		next.seen, next.info = c.seen, c.info
 		next.status.Err = err
 		m.state.Store(&next)
 		m.log.Error("mapping file not loaded, what was loaded before stays in force",
@@ -185,7 +214,10 @@ func (m *Mapper) load(c content) error {
 		Loaded:   m.options.Now(),
 		Err:      doc.Err(),
 	}
-	m.state.Store(&state{seen: c.seen, doc: doc, index: index, status: status})
+	m.state.Store(&state{seen: c.seen, info: c.info, doc: doc, index: index, status: status})
+	if c.info != nil && c.info.Mode().Perm()&0o002 != 0 {
+		m.log.Warn("mapping file is writable by everybody on this machine, who so decide who gets in", zap.Stringer("mode", c.info.Mode()))
+	}
 	m.logLoad(status, c.gone())
 	return status.Err
 }
@@ -241,13 +273,14 @@ func (m *Mapper) parse(c content) (mapper.Document, error) {
 // content is what was read of the file.
 type content struct {
 	data []byte
+	info os.FileInfo // nil if there is no such file
 	err  error
 	seen string // equal if and only if the content is
 }
 
-func newContent(data []byte, err error) content {
+func newContent(info os.FileInfo, data []byte, err error) content {
 	if err != nil {
 		return content{err: err, seen: "error: " + err.Error()}
 	}
-	return content{data: data, seen: fmt.Sprintf("%x", sha256.Sum256(data))}
+	return content{data: data, info: info, seen: fmt.Sprintf("%x", sha256.Sum256(data))}
 }

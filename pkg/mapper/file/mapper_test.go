@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,7 @@ func newFixture(t *testing.T, o Options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.still = 20 * time.Millisecond
 	f.Mapper = m
 	return f
 }
@@ -388,11 +390,76 @@ func TestReloadLooksTwiceBeforeItClears(t *testing.T) {
 		go f.Reload(t.Context())
 		synctest.Wait() // it has seen that the file is gone
 		write(t, path, two)
-		time.Sleep(2 * settle)
+		time.Sleep(2*settle + 2*still)
 		if got := f.users(); got != "two" || f.logs.FilterMessageSnippet("missing").Len() > 0 {
 			t.Errorf("users %q, logs %v, want a file that was never gone", got, f.logs.All())
 		}
 	})
+}
+
+// Whoever writes in place may pause where what is there so far means something else.
+func TestReloadBelievesNoHalfWrittenFile(t *testing.T) {
+	const whole = `mapRoles:
+- rolearn: arn:aws:iam::111122223333:role/one
+  username: admin-readonly
+  groups: [readers]
+  userid: AROASOMEBODYELSE
+`
+	path := filepath.Join(t.TempDir(), "file")
+	for _, half := range []string{whole[:strings.Index(whole, "  userid")], whole[:strings.Index(whole, "-readonly")]} {
+		synctest.Test(t, func(t *testing.T) {
+			write(t, path, two)
+			f := newFixture(t, Options{Kind: DynamicFile, Path: path})
+			f.still = still
+			write(t, path, half)
+			done := make(chan error)
+			go func() { done <- f.Reload(t.Context()) }()
+			synctest.Wait() // it has read the half
+			time.Sleep(still / 2)
+			write(t, path, half+"#") // the writer goes on
+			time.Sleep(still / 2)
+			synctest.Wait()
+			if got := f.users(); got != "two" {
+				t.Errorf("users %q after half of the file", got)
+			}
+			write(t, path, whole)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			chain := mapper.NewChain([]mapper.Mapper{f.Mapper}, mapper.ChainOptions{})
+			if user, err := chain.Map(t.Context(), session(t, "one")); reason.Of(err) != reason.PrincipalIDMismatch {
+				t.Errorf("got %+v, %v, want PrincipalIDMismatch", user, err)
+			}
+		})
+	}
+}
+
+func TestMisspeltSectionKeepsLastState(t *testing.T) {
+	for _, key := range []string{"mapRole", "mapRoless", "maproels", "map_users", "mapAcounts"} {
+		dir := t.TempDir()
+		for kind, text := range map[Kind]string{DynamicFile: one, MountedFile: under(one)} {
+			path := filepath.Join(dir, string(kind))
+			write(t, path, text)
+			f := newFixture(t, Options{Kind: kind, Path: path})
+			write(t, path+"~", strings.Replace(text, "mapRoles", key, 1))
+			must(t, os.Rename(path+"~", path))
+			if err := f.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "did you mean") || f.users() != "one" {
+				t.Errorf("%s, %s: %v, users %q", kind, key, err, f.users())
+			}
+		}
+	}
+}
+
+func TestMappingFileThatAnybodyWritesIsNamed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs modes")
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, one)
+	must(t, os.Chmod(path, 0o666))
+	if f := newFixture(t, Options{Kind: DynamicFile, Path: path}); f.logs.FilterMessageSnippet("writable by everybody").Len() != 1 {
+		t.Errorf("log %v", f.logs.All())
+	}
 }
 
 func TestReloadEndsWithItsContext(t *testing.T) {
