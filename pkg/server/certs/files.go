@@ -21,11 +21,30 @@ func makeStateDir(dir string) error {
 
 // closeToOthers takes from a key file what its owner and group don't need.
 func closeToOthers(file string) error {
-	info, err := os.Stat(file)
+	info, err := os.Lstat(file)
 	if err != nil {
 		return err
 	}
+	if !info.Mode().IsRegular() { // the target of a link is somebody else's
+		return fmt.Errorf("it is no regular file (%s)", info.Mode().Type())
+	}
 	return os.Chmod(file, info.Mode().Perm()&^0o007)
+}
+
+// checkPlanted refuses a CA or certificate that another user could have laid ready for us: a file that is neither ours nor root's, in
+// a directory that everybody may write to, such as /tmp.
+func checkPlanted(dir, file string) error {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o002 == 0 {
+		return err
+	}
+	if info, err = os.Lstat(file); err != nil {
+		return err
+	}
+	if ownedByAnother(info) {
+		return fmt.Errorf("%s belongs to another user and everybody may write to its directory: it may have been planted; remove it, or choose another state directory", file)
+	}
+	return nil
 }
 
 // writeOwn writes a file of the state directory. If root replaces the file of another user, who may be the one that the

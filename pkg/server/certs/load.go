@@ -36,6 +36,11 @@ func (s *Source) load(ctx context.Context, create bool) (*state, error) {
 		}
 		return st, nil
 	}
+	for _, file := range []string{caFile, caKeyFile, certFile, keyFile} {
+		if err := checkPlanted(s.opts.Dir, s.path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
 	// Looked for in the reverse order of their creation: while another process creates them, they don't look like
 	// files that came from elsewhere.
 	hasPair := s.present(certFile) || s.present(keyFile)

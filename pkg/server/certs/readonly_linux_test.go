@@ -208,3 +208,58 @@ func TestKubeconfigIsWrittenInPlaceWhereNothingCanBeRenamed(t *testing.T) {
 		}
 	})
 }
+
+func TestPlantedFilesAreRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs to be root, to give files away")
+	}
+	dir := t.TempDir()
+	if _, err := New(Options{Dir: dir, Hostname: "localhost"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Dir: dir, Hostname: "localhost"}); err != nil {
+		t.Errorf("files of our own in a directory that is open, as a volume of Kubernetes can be: %v", err)
+	}
+	for _, file := range []string{"ca.pem", "ca-key.pem", "cert.pem", "key.pem"} {
+		path := filepath.Join(dir, file)
+		if err := os.Chown(path, 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(Options{Dir: dir, Hostname: "localhost"}); err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s of another user in a directory that is open: %v", file, err)
+		}
+		if err := os.Chown(path, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(dir, "ca.pem"), 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Dir: dir, Hostname: "localhost"}); err != nil {
+		t.Errorf("files of another user that only root can have let in: %v", err)
+	}
+}
+
+func TestModeOfALinksTargetIsKept(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.WriteFile(target, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "ca-key.pem")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := closeToOthers(link); err == nil {
+		t.Error("a link was taken for a key")
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
