@@ -12,6 +12,7 @@ import (
 
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/config"
+	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
 const rootHelp = `authenticator logs people in to Kubernetes with their AWS IAM identity.
@@ -97,6 +98,9 @@ func takeNoArgs(cmd *cobra.Command) {
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if strings.HasPrefix(args[0], token.Prefix) {
+		return usageError{fmt.Errorf("a token is no argument: give it on standard input, or with --token\nSee '%s --help'", cmd.CommandPath())}
 	}
 	err := fmt.Errorf("unexpected argument %q", args[0])
 	if cmd.HasSubCommands() {
