@@ -1,0 +1,134 @@
+package accessentry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/iam-authenticator/authenticator/pkg/iam"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/internal/objects"
+	"github.com/iam-authenticator/authenticator/pkg/reason"
+)
+
+const (
+	role    = "arn:aws:iam::111122223333:role/team/Admins"
+	userARN = "arn:aws:iam::111122223333:user/team/bob"
+	sso     = "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Admins_0123456789abcdef"
+)
+
+// session is the identity of a session of the role with a name.
+func session(t testing.TB, role, name string) iam.Identity {
+	t.Helper()
+	return identity(t, "arn:aws:sts::111122223333:assumed-role/"+role+"/"+name, "AROAEXAMPLE:"+name)
+}
+
+func identity(t testing.TB, arn, userID string) iam.Identity {
+	t.Helper()
+	id, err := iam.NewIdentity(arn, "111122223333", userID, "ASIAEXAMPLE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// static maps what its store has.
+type static struct{ *objects.Store }
+
+func (static) Name() string                                      { return Name }
+func (static) MapsAccount(string) (bool, error)                  { return false, nil }
+func (static) Status() mapper.Status                             { return mapper.Status{} }
+func (s static) Lookup(id iam.Identity) (*mapper.Mapping, error) { return s.Store.Lookup(id.MapKey) }
+
+// internalNames names nodes after their instances.
+type internalNames struct{}
+
+func (internalNames) PrivateDNSName(_ context.Context, instance string) (string, error) {
+	return instance + ".internal", nil
+}
+
+// TestEntry maps callers with one entry, the spec of which is given.
+func TestEntry(t *testing.T) {
+	admin := session(t, "Admins", "alice@example.com")
+	bob := identity(t, userARN, "AIDAEXAMPLE")
+	instance := session(t, "Admins", "i-0123456789abcdef0")
+	cases := map[string]struct {
+		spec   string // without its braces
+		id     iam.Identity
+		name   string
+		groups []string
+		reason reason.Code // of a refusal
+	}{
+		"STANDARD role": {spec: `"principalARN": "` + role + `"`, id: admin, name: "arn:aws:sts::111122223333:assumed-role/Admins/alice-example.com"},
+		"STANDARD user": {spec: `"principalARN": "` + userARN + `", "type": "STANDARD"`, id: bob, name: userARN},
+		"role without its path, in another case": {
+			spec: `"principalARN": "arn:aws:iam::111122223333:role/ADMINS", "username": "a"`, id: admin, name: "a",
+		},
+		"user with another path": {spec: `"principalARN": "arn:aws:iam::111122223333:user/bob"`, id: bob, reason: reason.NotMapped},
+		"SSO role with its path": {
+			spec: `"principalARN": "` + sso + `", "username": "sso:{{SessionNameRaw}}", "kubernetesGroups": ["g"]`,
+			id:   session(t, "AWSReservedSSO_Admins_0123456789abcdef", "a@b"), name: "sso:a@b", groups: []string{"g"},
+		},
+		"given names": {
+			spec: `"principalARN": "` + role + `", "username": "u:{{AccountID}}", "kubernetesGroups": ["g", "t:{{SessionName}}"]`,
+			id:   admin, name: "u:111122223333", groups: []string{"g", "t:alice-example.com"},
+		},
+		"EC2_LINUX":     {spec: `"principalARN": "` + role + `", "type": "EC2_LINUX"`, id: instance, name: "system:node:i-0123456789abcdef0.internal", groups: []string{"system:nodes"}},
+		"EC2_WINDOWS":   {spec: `"principalARN": "` + role + `", "type": "EC2_WINDOWS"`, id: instance, name: "system:node:i-0123456789abcdef0.internal", groups: []string{"system:nodes", "eks:kube-proxy-windows"}},
+		"FARGATE_LINUX": {spec: `"principalARN": "` + role + `", "type": "FARGATE_LINUX"`, id: session(t, "Admins", "fargate-1"), name: "system:node:fargate-1", groups: []string{"system:nodes", "system:node-proxier"}},
+		"HYBRID_LINUX":  {spec: `"principalARN": "` + role + `", "type": "HYBRID_LINUX"`, id: session(t, "Admins", "mi-1"), name: "system:node:mi-1", groups: []string{"system:nodes"}},
+		"EC2":           {spec: `"principalARN": "` + role + `", "type": "EC2"`, id: instance, name: "system:node:i-0123456789abcdef0", groups: []string{"system:nodes"}},
+		"a person with a node's role": {
+			spec: `"principalARN": "` + role + `", "type": "EC2_LINUX"`, id: admin, reason: reason.TemplateFailed,
+		},
+		"principal with the ID that is pinned": {spec: `"principalARN": "` + role + `", "username": "a", "principalID": "AROAEXAMPLE"`, id: admin, name: "a"},
+		"principal that was created again":     {spec: `"principalARN": "` + role + `", "username": "a", "principalID": "AROAOTHER"`, id: admin, reason: reason.PrincipalIDMismatch},
+		"placeholders that no caller chooses need no colon": {
+			spec: `"principalARN": "` + role + `", "username": "{{AccessKeyID}}", "kubernetesGroups": ["sys{{AccountID}}:x"]`, id: admin, name: "ASIAEXAMPLE", groups: []string{"sys111122223333:x"},
+		},
+
+		// What the schema refuses as well.
+		"reserved username":                      {spec: `"principalARN": "` + role + `", "username": "system:admin"`, id: admin, reason: reason.NotMapped},
+		"reserved group":                         {spec: `"principalARN": "` + role + `", "kubernetesGroups": ["system:masters"]`, id: admin, reason: reason.NotMapped},
+		"group that every login would fail with": {spec: `"principalARN": "` + role + `", "kubernetesGroups": ["eks:x"]`, id: admin, reason: reason.NotMapped},
+		"name chosen by caller":                  {spec: `"principalARN": "` + role + `", "username": "{{SessionName}}:masters"`, id: admin, reason: reason.NotMapped},
+		"session":                                {spec: `"principalARN": "arn:aws:sts::111122223333:assumed-role/Admins/alice@example.com"`, id: admin, reason: reason.NotMapped},
+		"service-linked role":                    {spec: `"principalARN": "arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/Admins"`, id: admin, reason: reason.NotMapped},
+		"unknown type":                           {spec: `"principalARN": "` + role + `", "type": "EC2_BSD"`, id: admin, reason: reason.NotMapped},
+		"username for a node":                    {spec: `"principalARN": "` + role + `", "type": "EC2_LINUX", "username": "u"`, id: admin, reason: reason.NotMapped},
+		"user as a node":                         {spec: `"principalARN": "` + userARN + `", "type": "EC2_LINUX"`, id: bob, reason: reason.NotMapped},
+		"unknown field":                          {spec: `"principalARN": "` + role + `", "sessionNamePattern": "x"`, id: admin, reason: reason.NotMapped},
+		"wrong type of groups":                   {spec: `"principalARN": "` + role + `", "kubernetesGroups": "g"`, id: admin, reason: reason.NotMapped},
+		"no principal":                           {spec: `"username": "u"`, id: admin, reason: reason.NotMapped},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := newReporter(nil, zap.NewNop(), nil)
+			o := &objects.Object{Spec: []byte("{" + c.spec + "}")}
+			o.Name = "e"
+			r.store.Upsert(o)
+			chain := mapper.NewChain([]mapper.Mapper{static{r.store}}, mapper.ChainOptions{NodeNames: internalNames{}})
+			user, err := chain.Map(t.Context(), c.id)
+			if c.reason != "" {
+				if reason.Of(err) != c.reason {
+					t.Fatalf("%+v, %v, want the reason %s", user, err, c.reason)
+				}
+				v, _ := r.store.Verdict("e")
+				if v.Invalid != "" && errors.Is(err, mapper.ErrNotMapped) && !strings.HasPrefix(v.Invalid, "spec") {
+					t.Errorf("%q doesn't say where the error is", v.Invalid)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if user.Username != c.name || !slices.Equal(user.Groups, c.groups) {
+				t.Errorf("%q %q, want %q %q", user.Username, user.Groups, c.name, c.groups)
+			}
+		})
+	}
+}
