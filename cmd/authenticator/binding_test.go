@@ -179,18 +179,24 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"client-ca-file=/a":                              func(s *config.Server) { s.ClientCAFile = "/a" },
 		"backend-mode=File":                              func(s *config.Server) { s.BackendMode = []string{"MountedFile"} },
 		"dynamic-file=/d --backend-mode=DynamicFile":     func(s *config.Server) { s.DynamicFilePath, s.BackendMode = "/d", []string{"DynamicFile"} },
-		"sts-concurrency=3":                              func(s *config.Server) { s.STSConcurrency = 3 },
-		"sts-timeout=4s":                                 func(s *config.Server) { s.STSTimeout = 4 * time.Second },
-		"profiling":                                      func(s *config.Server) { s.Profiling = true },
-		"kubeconfig=/k":                                  func(s *config.Server) { s.Kubeconfig = "/k" },
-		"master=https://m":                               func(s *config.Server) { s.Master = "https://m" },
-		"ec2-describeInstances-qps=5":                    func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
-		"ec2-describeInstances-burst=6":                  func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
+		"authentication-mode=API": func(s *config.Server) {
+			s.AuthenticationMode, s.BackendMode = "API", []string{"AccessEntry"}
+		},
+		"bootstrap-admin=arn:aws:iam::111122223333:user/a": func(s *config.Server) {
+			s.BootstrapAdmin = []string{"arn:aws:iam::111122223333:user/a"}
+		},
+		"sts-concurrency=3":             func(s *config.Server) { s.STSConcurrency = 3 },
+		"sts-timeout=4s":                func(s *config.Server) { s.STSTimeout = 4 * time.Second },
+		"profiling":                     func(s *config.Server) { s.Profiling = true },
+		"kubeconfig=/k":                 func(s *config.Server) { s.Kubeconfig = "/k" },
+		"master=https://m":              func(s *config.Server) { s.Master = "https://m" },
+		"ec2-describeInstances-qps=5":   func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
+		"ec2-describeInstances-burst=6": func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
 	}
 	tested := map[string]bool{"dev": true, "dev-dir": true, "help": true} // not part of the configuration
 	for flag, change := range flags {
 		want := config.Default()
-		want.ClusterID = "demo"
+		want.ClusterID, want.Server.BackendMode = "demo", []string{"MountedFile"}
 		change(&want.Server)
 		got, err := parseServer(t, append([]string{"-i", "demo"}, strings.Fields("--"+flag)...)...)
 		if err != nil || !reflect.DeepEqual(got, want) {

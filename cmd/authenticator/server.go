@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/iam-authenticator/authenticator/pkg/config"
-	"github.com/iam-authenticator/authenticator/pkg/mapper"
-	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
 	"github.com/iam-authenticator/authenticator/pkg/server"
 	"github.com/iam-authenticator/authenticator/pkg/server/certs"
 )
@@ -22,8 +20,8 @@ const serverHelp = `Run the authentication webhook.
 
 The server creates its certificate and writes a kubeconfig, which kube-apiserver is
 given as --authentication-token-webhook-config-file. Mappings from IAM principals to
-Kubernetes users come from the configuration file and, if so configured, a dynamic
-file; both are read again when they change.
+Kubernetes users come from the configuration file, a dynamic file, or objects in the
+cluster; changes are in force at once.
 
 With --dev everything runs on loopback with an STS emulator and example identities,
 without AWS. It is for trying things out, not for production.`
@@ -53,17 +51,20 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	flags.StringVar(&s.CertFile, "cert-file", s.CertFile, "`file` with a certificate chain to serve instead of one of our own")
 	flags.StringVar(&s.KeyFile, "key-file", s.KeyFile, "`file` with the key of --cert-file")
 	flags.StringVar(&s.ClientCAFile, "client-ca-file", s.ClientCAFile, "`file` with the CA of the API server's client certificate; without such a certificate nobody gets an answer")
-	flags.StringSliceVar(&s.BackendMode, "backend-mode", s.BackendMode, "`sources` of mappings, in order: MountedFile, DynamicFile")
+	flags.StringSliceVar(&s.BackendMode, "backend-mode", s.BackendMode, "`sources` of mappings, in order: MountedFile, DynamicFile, EKSConfigMap, AccessEntry, CRD (default: MountedFile)")
+	flags.StringVar(&s.AuthenticationMode, "authentication-mode", s.AuthenticationMode, "the sources by EKS's `name`: CONFIG_MAP, API_AND_CONFIG_MAP or API; instead of --backend-mode")
+	flags.StringSliceVar(&s.BootstrapAdmin, "bootstrap-admin", s.BootstrapAdmin, "`ARN` of a role or user that always gets in as a cluster administrator; may be given again")
 	flags.StringVar(&s.DynamicFilePath, "dynamic-file", s.DynamicFilePath, "`file` of the backend DynamicFile")
 	flags.IntVar(&s.STSConcurrency, "sts-concurrency", s.STSConcurrency, "calls to one STS endpoint in flight")
 	flags.DurationVar(&s.STSTimeout, "sts-timeout", s.STSTimeout, "bound of one call to STS")
 	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
-	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file`; accepted, without effect in this version")
-	flags.StringVar(&s.Master, "master", s.Master, "`URL`; accepted, without effect in this version")
+	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the API server, for sources in the cluster (default: as a pod does)")
+	flags.StringVar(&s.Master, "master", s.Master, "`URL` of the API server, for sources in the cluster")
 	flags.IntVar(&s.EC2DescribeInstancesQPS, "ec2-describeInstances-qps", s.EC2DescribeInstancesQPS, "accepted, without effect in this version")
 	flags.IntVar(&s.EC2DescribeInstancesBurst, "ec2-describeInstances-burst", s.EC2DescribeInstancesBurst, "accepted, without effect in this version")
 	dev.bind(flags)
-	completeWords(cmd, "backend-mode", config.BackendMountedFile, config.BackendDynamicFile)
+	completeWords(cmd, "backend-mode", config.BackendMountedFile, config.BackendDynamicFile, config.BackendEKSConfigMap, config.BackendAccessEntry, config.BackendCRD)
+	completeWords(cmd, "authentication-mode", "CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		log, err := g.logger(cmd)
@@ -102,7 +103,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		log.Warn("STS IS AN EMULATOR: whoever controls it decides who gets in; not for production", zap.String("address", s.STSEmulator.Address))
 	}
 
-	files, err := fileMappers(s, configFile, log)
+	backends, err := newBackends(s, configFile, log)
 	if err != nil {
 		return err
 	}
@@ -110,17 +111,13 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	if err != nil {
 		return err
 	}
-	mappers := make([]mapper.Mapper, len(files))
-	checks := []server.Check{{Name: "certificate", Err: certificate.Healthy, Advisory: true}}
-	for i, m := range files {
-		mappers[i] = m
-		checks = append(checks,
-			server.Check{Name: "mapper " + m.Name(), Err: func() error { return m.Status().Ready() }},
-			server.Check{Name: "mapper " + m.Name() + " up to date", Err: func() error { return m.Status().Err }, Advisory: true})
-	}
 	metrics := server.NewMetrics(server.MetricsOptions{
-		Version: b.Version, Revision: b.Commit, Mappers: mappers, CertificateExpiry: certificate.NotAfter,
+		Version: b.Version, Revision: b.Commit, Mappers: backends.Mappers, CertificateExpiry: certificate.NotAfter,
 	})
+	advice := []server.Check{
+		{Name: "certificate", Err: certificate.Healthy, Advisory: true},
+		{Name: "backend mode file", Err: backends.ModeFileErr, Advisory: true},
+	}
 	verifier, err := newVerifier(c, metrics.STSCall)
 	if err != nil {
 		return usageError{err}
@@ -133,7 +130,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		}
 		tlsConfig = tlsConfig.Clone()
 		tlsConfig.GetConfigForClient = clientCAs.GetConfigForClient
-		checks = append(checks, server.Check{Name: "client CA", Err: clientCAs.Healthy, Advisory: true})
+		advice = append(advice, server.Check{Name: "client CA", Err: clientCAs.Healthy, Advisory: true})
 	}
 
 	webhook, health, err := listen(ctx, s)
@@ -150,56 +147,27 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		TLS:      tlsConfig,
 		Webhook: server.NewWebhook(server.WebhookOptions{
 			Verifier:         verifier,
-			Mapper:           mapper.NewChain(mappers, mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(s)}),
+			Mapper:           backends,
 			Metrics:          metrics,
 			Log:              log,
 			ScrubbedAccounts: s.ScrubbedAccounts,
 		}),
 		Metrics:        metrics,
 		HealthListener: health,
-		Checks:         checks,
+		Checks:         func() []server.Check { return append(server.MapperChecks(backends.Mappers()), advice...) },
 		Profiling:      s.Profiling,
 		Log:            log,
 	})
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Run(ctx) })
-	for _, m := range files {
-		group.Go(func() error { return m.Run(ctx) })
-	}
+	group.Go(func() error { return backends.Run(ctx) })
 	group.Go(func() error { return srv.Run(ctx) })
 	log.Info("webhook serves", zap.Stringer("address", webhook.Addr()), zap.String("kubeconfig", s.GenerateKubeconfig),
 		zap.String("next", "start kube-apiserver with --authentication-token-webhook-config-file and --authentication-token-webhook-version=v1"))
 	err = group.Wait()
 	log.Info("authenticator ends")
 	return err
-}
-
-// fileMappers returns the mappers that the backend modes name, in their order.
-func fileMappers(s config.Server, configFile string, log *zap.Logger) ([]*file.Mapper, error) {
-	var mappers []*file.Mapper
-	for _, mode := range s.BackendMode {
-		o := file.Options{Kind: file.MountedFile, Path: configFile, Logger: log}
-		if mode == config.BackendDynamicFile {
-			o.Kind, o.Path, o.UserIDStrict = file.DynamicFile, s.DynamicFilePath, s.DynamicFileUserIDStrict
-		} else if configFile == "" {
-			return nil, usageError{fmt.Errorf("the backend %s takes its mappings from the configuration file: give --config FILE", mode)}
-		}
-		m, err := file.New(o)
-		if err != nil {
-			return nil, err
-		}
-		mappers = append(mappers, m)
-	}
-	return mappers, nil
-}
-
-func reservedPrefixes(s config.Server) map[string][]string {
-	prefixes := map[string][]string{}
-	for _, r := range s.ReservedPrefixConfig {
-		prefixes[r.Backend] = append(prefixes[r.Backend], r.Prefixes...)
-	}
-	return prefixes
 }
 
 func certificateOptions(s config.Server, log *zap.Logger) certs.Options {

@@ -176,6 +176,72 @@ func TestServerAsksForClientCertificates(t *testing.T) {
 	}
 }
 
+// The authenticator often starts before the API server whose ConfigMap it reads.
+func TestServerWithoutItsAPIServerSaysNothingRatherThanNo(t *testing.T) {
+	sts := awstest.New(awstest.Options{})
+	emulator, err := awstest.NewServer(sts, "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { emulator.Close() })
+	for _, role := range []string{"dev", "admins"} {
+		must(t, sts.AddRole("arn:aws:iam::111122223333:role/"+role, awstest.Role{}))
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.yaml")
+	must(t, os.WriteFile(file, []byte("clusterID: c\n"), 0o600))
+	var free portRange
+	var ports [3]int
+	for i := range ports {
+		ports[i], err = free.next()
+		must(t, err)
+	}
+	c := config.Default()
+	c.ClusterID = "c"
+	s := &c.Server
+	s.Port, s.HealthPort, s.Master = ports[0], ports[1], fmt.Sprintf("https://127.0.0.1:%d", ports[2])
+	s.StateDir, s.GenerateKubeconfig = filepath.Join(dir, "state"), filepath.Join(dir, "kubeconfig")
+	s.AuthenticationMode = "API_AND_CONFIG_MAP"
+	s.BootstrapAdmin = []string{"arn:aws:iam::111122223333:role/admins"}
+	s.STSEmulator = config.STSEmulator{Address: emulator.Addr(), CAFile: filepath.Join(dir, "sts.pem")}
+	must(t, os.WriteFile(s.STSEmulator.CAFile, emulator.CAPEM(), 0o600))
+	must(t, c.CompleteServer())
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- runServer(ctx, c, file, zap.NewNop()) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-done)
+	})
+	waitFor(t, fmt.Sprintf("http://127.0.0.1:%d/livez", ports[1]))
+
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
+	must(t, err)
+	text, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	must(t, err)
+	for _, name := range []string{"AccessEntry", "EKSConfigMap"} {
+		if resp.StatusCode != http.StatusServiceUnavailable || !bytes.Contains(text, []byte("[-]mapper "+name+" failed")) {
+			t.Errorf("readyz says %d %s, want it to name %s", resp.StatusCode, text, name)
+		}
+	}
+
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for role, want := range map[string]string{"dev": "503 MapperNotReady", "admins": `200 {"kind"`} {
+		creds, err := sts.Session("arn:aws:iam::111122223333:role/"+role, "alice")
+		must(t, err)
+		bearer, err := token.Presign(t.Context(), creds.AWS(), token.PresignOptions{ClusterID: "c", Region: "us-east-1"})
+		must(t, err)
+		body := fmt.Sprintf(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":%q}}`, bearer.Value)
+		resp, err := client.Post(fmt.Sprintf("https://127.0.0.1:%d/authenticate", ports[0]), "application/json", strings.NewReader(body))
+		must(t, err)
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		must(t, err)
+		if got := fmt.Sprint(resp.StatusCode, " ", string(text)); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: answer %s, want %s", role, got, want)
+		}
+	}
+}
+
 // waitFor waits until a URL answers 200, for 15 seconds at most.
 func waitFor(t *testing.T, url string) {
 	t.Helper()

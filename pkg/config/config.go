@@ -68,8 +68,21 @@ type Server struct {
 	// KubeconfigPregenerated says that the file is there already: it is not written.
 	KubeconfigPregenerated bool `yaml:"kubeconfigPregenerated"`
 
-	// BackendMode lists the sources of mappings, in order. Default MountedFile.
+	// BackendMode lists the sources of mappings, in order. Default MountedFile, unless
+	// AuthenticationMode is set.
 	BackendMode []string `yaml:"backendMode"`
+	// AuthenticationMode names the sources as EKS does: CONFIG_MAP, API_AND_CONFIG_MAP
+	// or API. It excludes BackendMode.
+	AuthenticationMode string `yaml:"authenticationMode"`
+	// DynamicBackendModePath is a file that names other backend modes while it is there.
+	DynamicBackendModePath string `yaml:"dynamicBackendModePath"`
+	// BootstrapAdmin are the ARNs of roles and users that are always mapped to a
+	// cluster administrator, whatever the sources say.
+	BootstrapAdmin []string `yaml:"bootstrapAdmin"`
+	// Kubeconfig and Master say how to reach the API server, for the sources in the
+	// cluster. Default: as a pod of the cluster does.
+	Kubeconfig string `yaml:"kubeconfig"`
+	Master     string `yaml:"master"`
 	// DynamicFilePath is the file of the backend DynamicFile.
 	DynamicFilePath string `yaml:"dynamicfilepath"`
 	// DynamicFileUserIDStrict looks principals up by their unique ID there.
@@ -91,9 +104,6 @@ type Server struct {
 
 	// Keys of aws-iam-authenticator for parts that this version doesn't have yet.
 	// They are accepted and named in a warning: see Config.Unused.
-	Kubeconfig                  string `yaml:"kubeconfig"`
-	Master                      string `yaml:"master"`
-	DynamicBackendModePath      string `yaml:"dynamicBackendModePath"`
 	EC2DescribeInstancesRoleARN string `yaml:"ec2DescribeInstancesRoleARN"`
 	SourceARN                   string `yaml:"sourceARN"`
 	EC2DescribeInstancesQPS     int    `yaml:"ec2DescribeInstancesQps"`
@@ -119,6 +129,8 @@ const (
 	BackendDynamicFile  = "DynamicFile"
 	BackendEKSConfigMap = "EKSConfigMap"
 	BackendCRD          = "CRD"
+	// BackendAccessEntry is AccessEntry objects, which aws-iam-authenticator doesn't have.
+	BackendAccessEntry = "AccessEntry"
 )
 
 // Default returns the configuration that holds where nothing else is said.
@@ -134,7 +146,6 @@ func Default() Config {
 		HealthPort:                21363,
 		StateDir:                  "/var/aws-iam-authenticator",
 		GenerateKubeconfig:        "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml",
-		BackendMode:               []string{BackendMountedFile},
 		EC2DescribeInstancesQPS:   15,
 		EC2DescribeInstancesBurst: 5,
 	}}

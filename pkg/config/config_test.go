@@ -114,10 +114,13 @@ func TestCompleteServer(t *testing.T) {
 		"defaults":           {func(*Config) {}, ""},
 		"old backend names":  {func(c *Config) { c.Server.BackendMode = []string{"File"} }, ""},
 		"no cluster ID":      {func(c *Config) { c.ClusterID = "" }, "no cluster ID: set clusterID"},
-		"no backend":         {func(c *Config) { c.Server.BackendMode = nil }, "backendMode is empty"},
+		"EKS's names":        {func(c *Config) { c.Server.AuthenticationMode = "API_AND_CONFIG_MAP" }, ""},
+		"EKS's names, wrong": {func(c *Config) { c.Server.AuthenticationMode = "API_AND_CONFIGMAP" }, `did you mean "API_AND_CONFIG_MAP"?`},
+		"both names":         {func(c *Config) { c.Server.AuthenticationMode, c.Server.BackendMode = "API", []string{"CRD"} }, "want one of the two"},
+		"bootstrap admin":    {func(c *Config) { c.Server.BootstrapAdmin = []string{"alice"} }, "server.bootstrapAdmin: principal ARN"},
 		"unknown backend":    {func(c *Config) { c.Server.BackendMode = []string{"MontedFile"} }, `did you mean "MountedFile"?`},
 		"backend twice":      {func(c *Config) { c.Server.BackendMode = []string{"MountedFile", "File"} }, "MountedFile stands twice"},
-		"backend to come":    {func(c *Config) { c.Server.BackendMode = []string{"CRD"} }, "not available in this version"},
+		"every backend":      {func(c *Config) { c.Server.BackendMode = []string{"accessentry", "crd", "ConfigMap", "File"} }, ""},
 		"dynamic, no path":   {func(c *Config) { c.Server.BackendMode = []string{"DynamicFile"} }, "needs server.dynamicfilepath"},
 		"path, not dynamic":  {func(c *Config) { c.Server.DynamicFilePath = "/d" }, "doesn't name DynamicFile"},
 		"empty prefix":       {func(c *Config) { c.Server.ReservedPrefixConfig = []ReservedPrefixes{{"MountedFile", []string{""}}} }, "every name"},
@@ -153,6 +156,21 @@ func TestCompleteServer(t *testing.T) {
 				t.Errorf("error %v, want one that says %q", err, c.says)
 			}
 		})
+	}
+}
+
+func TestAuthenticationModes(t *testing.T) {
+	for mode, want := range map[string][]string{
+		"":                   {BackendMountedFile},
+		"CONFIG_MAP":         {BackendEKSConfigMap},
+		"API_AND_CONFIG_MAP": {BackendAccessEntry, BackendEKSConfigMap},
+		"API":                {BackendAccessEntry},
+	} {
+		c := Default()
+		c.ClusterID, c.Server.AuthenticationMode = "x", mode
+		if err := c.CompleteServer(); err != nil || !slices.Equal(c.Server.BackendMode, want) {
+			t.Errorf("%s: %v, %v, want %v", mode, c.Server.BackendMode, err, want)
+		}
 	}
 }
 

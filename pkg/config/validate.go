@@ -20,6 +20,18 @@ var backends = map[string]string{
 	"eksconfigmap": BackendEKSConfigMap,
 	"configmap":    BackendEKSConfigMap,
 	"crd":          BackendCRD,
+	"accessentry":  BackendAccessEntry,
+}
+
+// backendNames are the names of backends in the order in which messages give them.
+var backendNames = []string{BackendMountedFile, BackendDynamicFile, BackendEKSConfigMap, BackendCRD, BackendAccessEntry}
+
+// The authentication modes of EKS:
+// https://docs.aws.amazon.com/eks/latest/userguide/grant-k8s-access.html
+var authenticationModes = map[string][]string{
+	"CONFIG_MAP":         {BackendEKSConfigMap},
+	"API_AND_CONFIG_MAP": {BackendAccessEntry, BackendEKSConfigMap},
+	"API":                {BackendAccessEntry},
 }
 
 // CompleteServer fills in what follows from other settings and checks what "server"
@@ -59,29 +71,29 @@ func (c *Config) CompleteServer() error {
 
 func (c *Config) completeBackends() (errs []error) {
 	s := &c.Server
-	modes := slices.Clone(s.BackendMode)
-	for i, mode := range modes {
-		name, err := backendName(mode)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("server.backendMode: %w", err))
-			continue
-		}
-		if slices.Contains(modes[:i], name) {
-			errs = append(errs, fmt.Errorf("server.backendMode: %s stands twice", name))
-		}
-		if name == BackendEKSConfigMap || name == BackendCRD {
-			errs = append(errs, fmt.Errorf("server.backendMode: %s is not available in this version, use %s or %s", name, BackendMountedFile, BackendDynamicFile))
-		}
-		modes[i] = name
-	}
-	s.BackendMode = modes
-	switch {
+	switch mode := s.AuthenticationMode; {
+	case mode != "" && len(s.BackendMode) > 0:
+		errs = append(errs, fmt.Errorf("server.authenticationMode %s and server.backendMode %s both name the sources of mappings, want one of the two", mode, strings.Join(s.BackendMode, ",")))
+	case mode != "" && authenticationModes[mode] == nil:
+		modes := []string{"CONFIG_MAP", "API_AND_CONFIG_MAP", "API"}
+		errs = append(errs, fmt.Errorf("server.authenticationMode %q, want %s%s", mode, strings.Join(modes, ", "), suggest.DidYouMean(mode, modes)))
+	case mode != "":
+		s.BackendMode = slices.Clone(authenticationModes[mode])
 	case len(s.BackendMode) == 0:
-		errs = append(errs, fmt.Errorf("server.backendMode is empty, want for example %s", BackendMountedFile))
-	case s.HasBackend(BackendDynamicFile) && s.DynamicFilePath == "":
-		errs = append(errs, fmt.Errorf("server.backendMode %s needs server.dynamicfilepath", BackendDynamicFile))
-	case !s.HasBackend(BackendDynamicFile) && s.DynamicFilePath != "":
+		s.BackendMode = []string{BackendMountedFile}
+	}
+	if modes, err := s.CheckBackends(s.BackendMode); err != nil {
+		errs = append(errs, fmt.Errorf("server.backendMode: %w", err))
+	} else {
+		s.BackendMode = modes
+	}
+	if !s.HasBackend(BackendDynamicFile) && s.DynamicFilePath != "" && s.DynamicBackendModePath == "" {
 		errs = append(errs, fmt.Errorf("server.dynamicfilepath is set, but server.backendMode doesn't name %s", BackendDynamicFile))
+	}
+	for _, arn := range s.BootstrapAdmin {
+		if _, err := iam.ParsePrincipal(arn); err != nil {
+			errs = append(errs, fmt.Errorf("server.bootstrapAdmin: %w", err))
+		}
 	}
 	for i, r := range s.ReservedPrefixConfig {
 		name, err := backendName(r.Backend)
@@ -95,6 +107,25 @@ func (c *Config) completeBackends() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// CheckBackends returns backend modes in their proper spelling, or an error that says
+// which is unknown, stands twice or lacks what it needs.
+func (s Server) CheckBackends(modes []string) ([]string, error) {
+	names := make([]string, 0, len(modes))
+	for _, mode := range modes {
+		name, err := backendName(mode)
+		switch {
+		case err != nil:
+			return nil, err
+		case slices.Contains(names, name):
+			return nil, fmt.Errorf("%s stands twice", name)
+		case name == BackendDynamicFile && s.DynamicFilePath == "":
+			return nil, fmt.Errorf("%s needs server.dynamicfilepath", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 func (s Server) checkListen() (errs []error) {
@@ -144,8 +175,7 @@ func (s Server) checkListen() (errs []error) {
 func backendName(mode string) (string, error) {
 	name, ok := backends[strings.ToLower(strings.TrimSpace(mode))]
 	if !ok {
-		names := []string{BackendMountedFile, BackendDynamicFile, BackendEKSConfigMap, BackendCRD}
-		return "", fmt.Errorf("unknown backend %q, want %s%s", mode, strings.Join(names, ", "), suggest.DidYouMean(mode, names))
+		return "", fmt.Errorf("unknown backend %q%s", mode, suggest.Known(mode, backendNames))
 	}
 	return name, nil
 }
@@ -155,9 +185,6 @@ func (c Config) Unused() []string {
 	s, d := c.Server, Default().Server
 	var keys []string
 	for key, set := range map[string]bool{
-		"server.kubeconfig":                  s.Kubeconfig != "",
-		"server.master":                      s.Master != "",
-		"server.dynamicBackendModePath":      s.DynamicBackendModePath != "",
 		"server.ec2DescribeInstancesRoleARN": s.EC2DescribeInstancesRoleARN != "",
 		"server.sourceARN":                   s.SourceARN != "",
 		"server.ec2DescribeInstancesQps":     s.EC2DescribeInstancesQPS != d.EC2DescribeInstancesQPS,

@@ -63,6 +63,7 @@ type bed struct {
 	logs    *observer.ObservedLogs
 	source  *certs.Source
 	server  *Server
+	checks  []Check
 
 	url, healthURL string
 	client         *http.Client // trusts the server's CA
@@ -80,7 +81,7 @@ func newBed(t testing.TB, change func(*bed)) *bed {
 	check(t, err)
 	t.Cleanup(func() { emulator.Close() })
 	for _, role := range []string{account + "role/team/admins", account + "role/masters", account + "role/pinned",
-		account + "role/nobody", "arn:aws:iam::444455556666:role/scrubbed"} {
+		account + "role/nobody", account + "role/breakglass", "arn:aws:iam::444455556666:role/scrubbed"} {
 		check(t, b.sts.AddRole(role, awstest.Role{}))
 	}
 
@@ -88,10 +89,12 @@ func newBed(t testing.TB, change func(*bed)) *bed {
 	check(t, os.WriteFile(config, []byte(mappings), 0o600))
 	files, err := file.New(file.Options{Kind: file.MountedFile, Path: config})
 	check(t, err)
+	admin, err := mapper.NewBootstrapAdmin([]string{account + "role/breakglass"}, time.Now())
+	check(t, err)
 	b.source, err = certs.New(certs.Options{Dir: t.TempDir(), Hostname: "localhost", Address: "127.0.0.1"})
 	check(t, err)
-	b.metrics = NewMetrics(MetricsOptions{Version: "v0", Revision: "abc", Mappers: []mapper.Mapper{files}, CertificateExpiry: b.source.NotAfter})
-	b.chain = mapper.NewChain([]mapper.Mapper{files}, mapper.ChainOptions{})
+	b.metrics = NewMetrics(MetricsOptions{Version: "v0", Revision: "abc", Mappers: func() []mapper.Mapper { return []mapper.Mapper{admin, files} }, CertificateExpiry: b.source.NotAfter})
+	b.chain = mapper.NewChain([]mapper.Mapper{admin, files}, mapper.ChainOptions{})
 	b.verify, err = token.NewVerifier(token.VerifierOptions{
 		ClusterIDs: []string{testCluster},
 		Transport:  token.NewTransport(token.TransportOptions{EmulatorAddress: emulator.Addr(), EmulatorCA: emulator.CertPool()}),
@@ -109,7 +112,7 @@ func newBed(t testing.TB, change func(*bed)) *bed {
 	b.server = New(Options{
 		Listener: listener, TLS: TLSConfig(b.source.GetCertificate), Webhook: b.webhook, Metrics: b.metrics,
 		HealthListener: health, Log: log,
-		Checks: []Check{{Name: "mapper " + files.Name(), Err: func() error { return files.Status().Ready() }}},
+		Checks: func() []Check { return append(MapperChecks([]mapper.Mapper{files}), b.checks...) },
 	})
 	b.url, b.healthURL = "https://"+listener.Addr().String(), "http://"+health.Addr().String()
 	roots := x509.NewCertPool()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
 )
 
 // Check is one condition of being ready. Err returns nil if it holds, and else an
@@ -16,6 +18,18 @@ type Check struct {
 	Advisory bool
 }
 
+// MapperChecks returns the checks of mappers: that each has read its source, and, as
+// advice, that what the source says now is in force.
+func MapperChecks(mappers []mapper.Mapper) []Check {
+	var checks []Check
+	for _, m := range mappers {
+		checks = append(checks,
+			Check{Name: "mapper " + m.Name(), Err: func() error { return m.Status().Ready() }},
+			Check{Name: "mapper " + m.Name() + " up to date", Err: func() error { return m.Status().Err }, Advisory: true})
+	}
+	return checks
+}
+
 // live answers /healthz and /livez: the process serves. It says nothing about STS
 // or mappings, as a restart would mend neither.
 func live(w http.ResponseWriter, _ *http.Request) {
@@ -25,11 +39,11 @@ func live(w http.ResponseWriter, _ *http.Request) {
 
 // ready answers /readyz in the manner of the API server: "ok", or 503 and the
 // checks that failed; with ?verbose every check, a line each.
-func ready(checks []Check) http.HandlerFunc {
+func ready(checks func() []Check) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var lines strings.Builder
 		failed := 0
-		for _, check := range checks {
+		for _, check := range checks() {
 			switch err := check.Err(); {
 			case err == nil:
 				fmt.Fprintf(&lines, "[+]%s ok\n", check.Name)

@@ -24,13 +24,15 @@ type Metrics struct {
 	badRequests  *prometheus.CounterVec
 	stsCalls     *prometheus.CounterVec
 	stsSeconds   *prometheus.HistogramVec
+	breakGlass   prometheus.Counter
 	registry     *prometheus.Registry
 }
 
 // MetricsOptions says what else is shown.
 type MetricsOptions struct {
-	Version, Revision string          // of this program
-	Mappers           []mapper.Mapper // whose state is shown
+	Version, Revision string // of this program
+	// Mappers returns those in use, whose state is shown.
+	Mappers           func() []mapper.Mapper
 	CertificateExpiry func() time.Time
 }
 
@@ -61,6 +63,10 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Namespace: namespace, Name: "sts_call_duration_seconds", Buckets: seconds,
 			Help: "Time of a call to STS, by region of the endpoint.",
 		}, []string{"region"}),
+		breakGlass: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "break_glass_logins_total",
+			Help: "Logins of bootstrap administrators, who get in whatever the mappings say.",
+		}),
 		registry: prometheus.NewRegistry(),
 	}
 	// Every reason has a series from the start, so that the first denial is an increase.
@@ -73,10 +79,12 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	}, []string{"version", "revision", "go_version"})
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 
-	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, build,
-		newMapperCollector(o.Mappers),
+	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.breakGlass, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.Mappers != nil {
+		m.registry.MustRegister(newMapperCollector(o.Mappers))
+	}
 	if o.CertificateExpiry != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "certificate_expiry_timestamp_seconds",
@@ -107,11 +115,11 @@ func (m *Metrics) badRequest(status int) {
 
 // mapperCollector shows the state of the mappers at the time of a scrape.
 type mapperCollector struct {
-	mappers                                  []mapper.Mapper
+	mappers                                  func() []mapper.Mapper
 	ready, upToDate, entries, problems, load *prometheus.Desc
 }
 
-func newMapperCollector(mappers []mapper.Mapper) *mapperCollector {
+func newMapperCollector(mappers func() []mapper.Mapper) *mapperCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(namespace+"_mapper_"+name, help, append([]string{"mapper"}, labels...), nil)
 	}
@@ -132,7 +140,7 @@ func (c *mapperCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *mapperCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, m := range c.mappers {
+	for _, m := range c.mappers() {
 		name, status := m.Name(), m.Status()
 		gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{name}, labels...)...)

@@ -27,8 +27,8 @@ type Options struct {
 	// HealthListener is where health and metrics are served over plain HTTP, beside
 	// the webhook's own port. Nil for none. The Server closes it.
 	HealthListener net.Listener
-	// Checks decide /readyz.
-	Checks []Check
+	// Checks returns what decides /readyz. Nil for nothing.
+	Checks func() []Check
 	// Profiling serves /debug/pprof/ on the HealthListener.
 	Profiling bool
 	Log       *zap.Logger
@@ -138,7 +138,13 @@ func (s *Server) healthRoutes() http.Handler {
 }
 
 func (s *Server) addHealth(mux *http.ServeMux) {
-	checks := append([]Check{{Name: "serving", Err: s.serving}}, s.options.Checks...)
+	checks := func() []Check {
+		all := []Check{{Name: "serving", Err: s.serving}}
+		if s.options.Checks != nil {
+			all = append(all, s.options.Checks()...)
+		}
+		return all
+	}
 	mux.HandleFunc("/healthz", live)
 	mux.HandleFunc("/livez", live)
 	mux.HandleFunc("/readyz", ready(checks))

@@ -52,15 +52,17 @@ func TestServerHealth(t *testing.T) {
 	var notReady error
 	old := errors.New("last\ngood state")
 	b := newBed(t, func(b *bed) {
-		b.server.options.Checks = append(b.server.options.Checks, Check{Name: "stars", Err: func() error { return notReady }},
-			Check{Name: "files", Err: func() error { return old }, Advisory: true})
+		b.checks = []Check{
+			{Name: "stars", Err: func() error { return notReady }},
+			{Name: "files", Err: func() error { return old }, Advisory: true},
+		}
 	})
 	for _, url := range []string{b.url, b.healthURL} {
 		for path, want := range map[string]string{
 			"/healthz":        "ok",
 			"/livez":          "ok",
 			"/readyz":         "ok",
-			"/readyz?verbose": "[+]serving ok\n[+]mapper MountedFile ok\n[+]stars ok\n[!]files warning: last; good state\nreadyz check passed\n",
+			"/readyz?verbose": "[+]serving ok\n[+]mapper MountedFile ok\n[+]mapper MountedFile up to date ok\n[+]stars ok\n[!]files warning: last; good state\nreadyz check passed\n",
 		} {
 			if code, body := b.get(url + path); code != http.StatusOK || body != want {
 				t.Errorf("%s: %d %q, want %q", path, code, body, want)
@@ -85,18 +87,20 @@ func TestServerMetrics(t *testing.T) {
 	for i := range 50 { // what callers send makes no new series
 		b.status(v1, fmt.Sprintf("foreign-%d", i))
 	}
+	b.status(v1, b.token(account+"role/breakglass", "bob"))
 	b.post(b.url+"/authenticate", "text/plain", nil)
 	for _, url := range []string{b.url, b.healthURL} {
 		_, body := b.get(url + "/metrics")
 		for _, want := range []string{
-			`iam_authenticator_logins_total{outcome="granted",reason="Granted"} 1`,
+			`iam_authenticator_logins_total{outcome="granted",reason="Granted"} 2`,
+			`iam_authenticator_break_glass_logins_total 1`,
 			`iam_authenticator_logins_total{outcome="denied",reason="NotMapped"} 1`,
 			`iam_authenticator_logins_total{outcome="rejected",reason="ForeignToken"} 50`,
 			`iam_authenticator_logins_total{outcome="unavailable",reason="STSThrottled"} 0`,
-			`iam_authenticator_login_duration_seconds_count{outcome="granted"} 1`,
+			`iam_authenticator_login_duration_seconds_count{outcome="granted"} 2`,
 			`iam_authenticator_bad_requests_total{status="415"} 1`,
-			`iam_authenticator_sts_calls_total{reason="Granted",region="us-east-1"} 2`,
-			`iam_authenticator_sts_call_duration_seconds_count{region="us-east-1"} 2`,
+			`iam_authenticator_sts_calls_total{reason="Granted",region="us-east-1"} 3`,
+			`iam_authenticator_sts_call_duration_seconds_count{region="us-east-1"} 3`,
 			`iam_authenticator_mapper_ready{mapper="MountedFile"} 1`,
 			`iam_authenticator_mapper_up_to_date{mapper="MountedFile"} 1`,
 			`iam_authenticator_mapper_entries{mapper="MountedFile"} 5`,

@@ -104,6 +104,9 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := h.decide(ctx, review.Spec.Token)
 	took := h.now().Sub(start)
 	h.metrics.login(reason.Of(d.err), took)
+	if d.err == nil && d.user.Mapper == mapper.BootstrapAdmin {
+		h.metrics.breakGlass.Inc()
+	}
 	h.logDecision(r, d, took)
 	h.answer(w, review.APIVersion, d)
 }
@@ -205,6 +208,8 @@ func (h *Webhook) logDecision(r *http.Request, d decision, took time.Duration) {
 	code := reason.Of(d.err)
 	log, level, message := h.refusals, zapcore.WarnLevel, "login refused: "+string(code)
 	switch {
+	case d.err == nil && d.user.Mapper == mapper.BootstrapAdmin:
+		log, message = h.log, "BREAK-GLASS login granted to a bootstrap administrator"
 	case d.err == nil:
 		log, level, message = h.log, zapcore.InfoLevel, "login granted"
 	case code == reason.ForeignToken || code == reason.Canceled:

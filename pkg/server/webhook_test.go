@@ -270,6 +270,7 @@ func TestWebhookLogsOneLinePerDecisionAndNoSecrets(t *testing.T) {
 	b.status(v1, granted)
 	b.status(v1, denied)
 	b.status(v1, "a-service-account-token")
+	b.status(v1, b.token(account+"role/breakglass", "bob"))
 	var lines []string
 	for _, entry := range b.logs.All() {
 		line := fmt.Sprint(entry.Level, " ", entry.Message, " ", entry.ContextMap())
@@ -280,10 +281,10 @@ func TestWebhookLogsOneLinePerDecisionAndNoSecrets(t *testing.T) {
 			}
 		}
 	}
-	if len(lines) != 3 {
-		t.Fatalf("log %q, want 3 lines", lines)
+	if len(lines) != 4 {
+		t.Fatalf("log %q, want 4 lines", lines)
 	}
-	for i, want := range []string{"info login granted", "warn login refused: NotMapped", "debug login refused: ForeignToken"} {
+	for i, want := range []string{"info login granted", "warn login refused: NotMapped", "debug login refused: ForeignToken", "warn BREAK-GLASS login granted"} {
 		if !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want)
 		}

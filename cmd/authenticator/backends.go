@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/iam-authenticator/authenticator/pkg/config"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/backend"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/identitymapping"
+)
+
+// newBackends returns the sources of mappings that the configuration names.
+func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.Set, error) {
+	var first []mapper.Mapper
+	if len(s.BootstrapAdmin) > 0 {
+		admin, err := mapper.NewBootstrapAdmin(s.BootstrapAdmin, time.Now())
+		if err != nil {
+			return nil, usageError{fmt.Errorf("server.bootstrapAdmin: %w", err)}
+		}
+		first = append(first, admin)
+	}
+	cluster := sync.OnceValues(func() (*rest.Config, error) { return clusterConfig(s) })
+	return backend.New(backend.Options{
+		Modes:      s.BackendMode,
+		First:      first,
+		Make:       func(name string) (backend.Runner, error) { return newBackend(name, s, configFile, cluster, log) },
+		Chain:      mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(s)},
+		ModeFile:   s.DynamicBackendModePath,
+		CheckModes: s.CheckBackends,
+		Log:        log,
+	})
+}
+
+func newBackend(name string, s config.Server, configFile string, cluster func() (*rest.Config, error), log *zap.Logger) (backend.Runner, error) {
+	switch name {
+	case config.BackendMountedFile:
+		if configFile == "" {
+			return nil, usageError{errors.New("it takes its mappings from the configuration file: give --config FILE")}
+		}
+		return file.New(file.Options{Kind: file.MountedFile, Path: configFile, Logger: log})
+	case config.BackendDynamicFile:
+		return file.New(file.Options{Kind: file.DynamicFile, Path: s.DynamicFilePath, UserIDStrict: s.DynamicFileUserIDStrict, Logger: log})
+	}
+	client, err := cluster()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	switch name {
+	case config.BackendEKSConfigMap:
+		return configmap.New(configmap.Options{Config: client, Log: log})
+	case config.BackendAccessEntry:
+		return accessentry.New(accessentry.Options{Config: client, Log: log})
+	case config.BackendCRD:
+		return identitymapping.New(identitymapping.Options{Config: client, Log: log})
+	default:
+		return nil, errors.New("no such backend")
+	}
+}
+
+// clusterConfig says how to reach the API server.
+func clusterConfig(s config.Server) (*rest.Config, error) {
+	var c *rest.Config
+	var err error
+	if s.Kubeconfig == "" && s.Master == "" {
+		c, err = rest.InClusterConfig()
+	} else {
+		c, err = clientcmd.BuildConfigFromFlags(s.Master, s.Kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the way to the API server: %w (give --kubeconfig FILE outside of the cluster)", err)
+	}
+	c.UserAgent = userAgent()
+	return c, nil
+}
+
+func reservedPrefixes(s config.Server) map[string][]string {
+	prefixes := map[string][]string{}
+	for _, r := range s.ReservedPrefixConfig {
+		prefixes[r.Backend] = append(prefixes[r.Backend], r.Prefixes...)
+	}
+	return prefixes
+}
