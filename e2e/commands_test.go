@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,11 +17,13 @@ import (
 
 // commands are what stories have on top of testscript's own commands.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"authenticator": program("authenticator"),
-	"kubectl":       program("kubectl"),
-	"cluster":       cluster,
-	"eventually":    eventually,
-	"expand":        expand,
+	"authenticator":  program("authenticator"),
+	"kubectl":        program("kubectl"),
+	"cluster":        cluster,
+	"apiserver":      apiserver,
+	"serviceaccount": serviceAccount,
+	"eventually":     eventually,
+	"expand":         expand,
 }
 
 // program makes a command out of a program: `kubectl get pods` for `exec kubectl get pods`.
@@ -75,6 +78,46 @@ func cluster(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("APISERVER_CA", c.CAFile)
 	ts.Setenv("APISERVER_LOG", c.Log)
 	ts.Setenv("KUBECONFIG", ts.MkAbs("kubeconfig.yaml")+string(filepath.ListSeparator)+c.AdminKubeconfig)
+	ts.Value(clusterKey{}).(*clusterRef).cluster = c
+}
+
+// clusterKey is where a story keeps its cluster.
+type clusterKey struct{}
+
+type clusterRef struct{ cluster *bed.Cluster }
+
+// apiserver restarts the story's API server, with the same data:
+//
+//	apiserver restart
+func apiserver(ts *testscript.TestScript, neg bool, args []string) {
+	c := ts.Value(clusterKey{}).(*clusterRef).cluster
+	if neg || c == nil || len(args) != 1 || args[0] != "restart" {
+		ts.Fatalf("usage, behind cluster: apiserver restart")
+	}
+	ts.Check(c.Restart(context.Background()))
+}
+
+// serviceAccount gives the authenticator the rights of deploy/rbac.yaml, and writes a kubeconfig with them:
+//
+//	serviceaccount KUBECONFIG
+func serviceAccount(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serviceaccount KUBECONFIG")
+	}
+	admin := func(args ...string) {
+		ts.Check(ts.Exec("kubectl", append([]string{"--context=admin"}, args...)...))
+	}
+	admin("apply", "-f", filepath.Join(repository, "deploy", "rbac.yaml"))
+	admin("create", "token", "iam-authenticator", "--namespace=kube-system")
+	token := strings.TrimSpace(ts.ReadFile("stdout"))
+	config := fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: server
+clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
+contexts: [{name: server, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: %q}}]
+`, ts.Getenv("APISERVER"), ts.Getenv("APISERVER_CA"), token)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(config), 0o600))
 }
 
 // eventually repeats a program until it succeeds, or with a ! until it fails, for 15 seconds at most:
@@ -98,10 +141,12 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		args = args[1:]
 	}
 
-	deadline := time.Now().Add(timeout)
+	start := time.Now()
+	deadline := start.Add(timeout)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := ts.Exec(args[0], args[1:]...)
 		if (err != nil) == wantFailure && stdout.match(ts.ReadFile("stdout")) && stderr.match(ts.ReadFile("stderr")) {
+			ts.Logf("after %.2f s", time.Since(start).Seconds())
 			return
 		}
 		if time.Now().After(deadline) {

@@ -19,6 +19,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// repository is the checkout around this module.
+var repository = func() string {
+	path, err := filepath.Abs("..")
+	if err != nil {
+		panic(err)
+	}
+	return path
+}()
+
 func TestStories(t *testing.T) {
 	kubernetes, err := bed.Build(t.Context(), os.Stderr)
 	if err != nil {
@@ -33,7 +42,9 @@ func TestStories(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", path+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
-			for _, name := range []string{"WEBHOOK_PORT", "HEALTH_PORT"} {
+			env.Setenv("REPO", repository)
+			env.Values[clusterKey{}] = &clusterRef{}
+			for _, name := range []string{"WEBHOOK_PORT", "HEALTH_PORT", "SECOND_PORT"} {
 				port, err := bed.FreePort()
 				if err != nil {
 					return err
