@@ -23,14 +23,17 @@ const (
 // Source says where an entry stands.
 type Source struct {
 	Section string // "mapRoles", "mapUsers" or "mapAccounts"
-	Index   int    // of the entry in its section, from 0
+	Index   int    // of the entry in its section, from 0; negative for the section itself
 	Line    int    // of the entry in its file, from 1; 0 if unknown
 	ARN     string // the principal that the entry names, as written there; may be empty
 }
 
 // String returns the place as "mapRoles[3] (line 12)".
 func (s Source) String() string {
-	text := fmt.Sprintf("%s[%d]", s.Section, s.Index)
+	text := s.Section
+	if s.Index >= 0 {
+		text = fmt.Sprintf("%s[%d]", s.Section, s.Index)
+	}
 	if s.Line > 0 {
 		text += fmt.Sprintf(" (line %d)", s.Line)
 	}

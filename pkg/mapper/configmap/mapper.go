@@ -27,10 +27,6 @@ const (
 // Backend is the name of the mapper.
 const Backend = "EKSConfigMap"
 
-// maxProblems is how many problems of one version of the ConfigMap are logged, the
-// worst first. One more line says how many there are besides.
-const maxProblems = 20
-
 // Options are the options of a Mapper.
 type Options struct {
 	// Config says how to reach the API server. Required.
@@ -208,7 +204,11 @@ func (m *Mapper) load(cm *corev1.ConfigMap) {
 
 	// The problems of a section that stays as it was have been told.
 	problems := worstFirst(unknownKeys, said.Problems(), duplicates)
-	m.logLoad(next.status, problems, cm == nil)
+	absent := ""
+	if cm == nil {
+		absent = "there is no ConfigMap " + Namespace + "/" + Name + ", it maps nobody"
+	}
+	mapper.LogLoad(m.log, next.status, problems, absent)
 	m.events.record(cm, said, problems)
 }
 
@@ -231,27 +231,4 @@ func (s *state) findUnknown() {
 		return reason.New(reason.MapperNotReady, "mappings never read: %w", err)
 	}
 	s.unknownMappings, s.unknownAccounts = notRead(mappings), notRead(accounts)
-}
-
-func (m *Mapper) logLoad(s mapper.Status, problems []mapper.Problem, absent bool) {
-	for i, p := range problems {
-		if i == maxProblems {
-			m.log.Warn("further problems of mapping entries not logged", zap.Int("count", len(problems)-i))
-			break
-		}
-		text := "mapping entry skipped"
-		if p.Severity == mapper.Warning {
-			text = "mapping entry is doubtful"
-		}
-		m.log.Warn(text, zap.Stringer("entry", p.Source), zap.String("arn", p.Source.ARN), zap.String("problem", p.Message))
-	}
-	fields := []zap.Field{zap.Int("entries", s.Entries), zap.Int("problems", len(s.Problems))}
-	switch {
-	case s.Err != nil:
-		m.log.Error("mappings loaded in part, sections that could not be read stay as they were", append(fields, zap.Error(s.Err))...)
-	case absent:
-		m.log.Warn("there is no ConfigMap "+Namespace+"/"+Name+", it maps nobody", fields...)
-	default:
-		m.log.Info("mappings loaded", fields...)
-	}
 }

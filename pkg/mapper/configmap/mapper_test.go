@@ -356,9 +356,9 @@ func TestBadEntryHarmsOnlyItself(t *testing.T) {
 		}
 		want := []string{
 			"mapRoles[1] (line 3), arn:aws:iam::111122223333:role/bad: groups is a string, want a list of strings",
-			`data[0]: key "mapRole" is not read, did you mean "mapRoles"? Known are mapRoles, mapUsers, mapAccounts`,
-			`data[2]: key "maproles" is not read, did you mean "mapRoles"? Known are mapRoles, mapUsers, mapAccounts`,
-			`data[3]: key "unknown" is not read; known are mapRoles, mapUsers, mapAccounts`,
+			`data: key "mapRole" is not read, did you mean "mapRoles"? Known are mapRoles, mapUsers, mapAccounts`,
+			`data: key "maproles" is not read, did you mean "mapRoles"? Known are mapRoles, mapUsers, mapAccounts`,
+			`data: key "unknown" is not read; known are mapRoles, mapUsers, mapAccounts`,
 		}
 		if !slices.Equal(problems, want) {
 			t.Errorf("problems %q", problems)
@@ -428,7 +428,7 @@ func TestManyProblemsMakeFewEvents(t *testing.T) {
 		if len(events) != maxEvents+2 || !slices.ContainsFunc(events, func(e string) bool { return strings.Contains(e, "490 more problems") }) {
 			t.Errorf("%d events %q", len(events), events)
 		}
-		if n := f.logs.Len(); n != maxProblems+2 {
+		if n := f.logs.Len(); n != mapper.MaxLogged+2 {
 			t.Errorf("%d lines", n)
 		}
 		if len(f.Status().Problems) != 500 {

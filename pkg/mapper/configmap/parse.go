@@ -27,18 +27,18 @@ func parse(cm *corev1.ConfigMap) (doc mapper.Document, unknownKeys []mapper.Prob
 	doc.Accounts = parseSection(cm, mapper.MapAccounts)
 
 	known := []string{mapper.MapRoles, mapper.MapUsers, mapper.MapAccounts}
-	for i, key := range slices.Sorted(maps.Keys(cm.Data)) {
+	for _, key := range slices.Sorted(maps.Keys(cm.Data)) {
 		if !slices.Contains(known, key) {
 			unknownKeys = append(unknownKeys, mapper.Problem{
-				Source:   mapper.Source{Section: "data", Index: i},
+				Source:   mapper.Source{Section: "data", Index: -1},
 				Severity: mapper.Warning,
 				Message:  fmt.Sprintf("key %q is not read%s", key, suggest.Known(key, known)),
 			})
 		}
 	}
-	for i, key := range slices.Sorted(maps.Keys(cm.BinaryData)) {
+	for _, key := range slices.Sorted(maps.Keys(cm.BinaryData)) {
 		unknownKeys = append(unknownKeys, mapper.Problem{
-			Source:   mapper.Source{Section: "binaryData", Index: i},
+			Source:   mapper.Source{Section: "binaryData", Index: -1},
 			Severity: mapper.Warning,
 			Message:  fmt.Sprintf("key %q is not read, as it is not text; put it under data", key),
 		})

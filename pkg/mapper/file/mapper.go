@@ -43,8 +43,6 @@ const (
 	still = time.Second
 	// maxSettle bounds the wait where events don't end.
 	maxSettle = time.Second
-	// maxProblems is how many problems one load logs.
-	maxProblems = 20
 )
 
 // Options are the options of a Mapper.
@@ -218,31 +216,12 @@ func (m *Mapper) load(c content) error {
 	if c.info != nil && c.info.Mode().Perm()&0o002 != 0 {
 		m.log.Warn("mapping file is writable by everybody on this machine, who so decide who gets in", zap.Stringer("mode", c.info.Mode()))
 	}
-	m.logLoad(status, c.gone())
+	absent := ""
+	if c.gone() {
+		absent = "mapping file is missing or empty and maps nothing"
+	}
+	mapper.LogLoad(m.log, status, status.Problems, absent)
 	return status.Err
-}
-
-func (m *Mapper) logLoad(s mapper.Status, gone bool) {
-	for i, p := range s.Problems {
-		if i == maxProblems {
-			m.log.Warn("further problems of mapping entries not logged", zap.Int("count", len(s.Problems)-i))
-			break
-		}
-		text := "mapping entry skipped"
-		if p.Severity == mapper.Warning {
-			text = "mapping entry is doubtful"
-		}
-		m.log.Warn(text, zap.Stringer("entry", p.Source), zap.String("arn", p.Source.ARN), zap.String("problem", p.Message))
-	}
-	fields := []zap.Field{zap.Int("entries", s.Entries), zap.Int("problems", len(s.Problems))}
-	switch {
-	case s.Err != nil:
-		m.log.Error("mappings loaded in part, sections that could not be read stay as they were", append(fields, zap.Error(s.Err))...)
-	case gone:
-		m.log.Warn("mapping file is missing or empty and maps nothing", fields...)
-	default:
-		m.log.Info("mappings loaded", fields...)
-	}
 }
 
 // parse parses what was read. An error means that the document as a whole says

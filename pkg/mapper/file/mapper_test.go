@@ -263,11 +263,11 @@ func TestProblemsLoggedAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, `{"mapAccounts": [`+strings.Repeat(`"1",`, 100)+`"1"]}`)
 	f := newFixture(t, Options{Kind: DynamicFile, Path: path})
-	if got := f.logs.FilterMessage("mapping entry skipped").Len(); got != maxProblems {
-		t.Errorf("%d problems logged, want %d", got, maxProblems)
+	if got := f.logs.FilterMessage("mapping entry skipped").Len(); got != mapper.MaxLogged {
+		t.Errorf("%d problems logged, want %d", got, mapper.MaxLogged)
 	}
 	rest := f.logs.FilterMessageSnippet("further problems").All()
-	if len(rest) != 1 || rest[0].ContextMap()["count"] != int64(101-maxProblems) || len(f.Status().Problems) != 101 {
+	if len(rest) != 1 || rest[0].ContextMap()["count"] != int64(101-mapper.MaxLogged) || len(f.Status().Problems) != 101 {
 		t.Errorf("logged %v", rest)
 	}
 }
