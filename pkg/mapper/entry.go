@@ -54,7 +54,7 @@ func (p *parser) refuse(n *yaml.Node, source Source, mistake string) {
 		default:
 			continue
 		}
-		p.result.Mappings = append(p.result.Mappings, newRefusal(e, mistake))
+		p.result.Mappings = append(p.result.Mappings, NewRefusal(e, mistake))
 	}
 }
 

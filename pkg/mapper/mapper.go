@@ -11,7 +11,7 @@ import (
 // may be called from any goroutine.
 type Mapper interface {
 	// Name is the name of the backend in configuration, logs and metrics:
-	// MountedFile, DynamicFile, EKSConfigMap, CRD.
+	// MountedFile, DynamicFile, EKSConfigMap, AccessEntry, CRD.
 	Name() string
 	// Lookup returns the mapping for a principal. It must return an error wrapping
 	// ErrNotMapped if it has none; any other error is final: no later mapper is

@@ -68,9 +68,6 @@ type Entry struct {
 	SessionNamePattern string
 	// RequireTemporaryCredentials refuses long-term access keys.
 	RequireTemporaryCredentials bool
-	// ForbidReserved refuses every reserved name, even one that a template spells
-	// out.
-	ForbidReserved bool
 }
 
 // Mapping is a checked and compiled Entry. It never changes.
@@ -84,10 +81,11 @@ type Mapping struct {
 	mistake  string         // what is wrong with the entry; such a mapping refuses
 }
 
-// newRefusal returns the mapping of an entry with a mistake in it. It refuses the
+// NewRefusal returns the mapping of an entry with a mistake in it. It refuses the
 // principal: to pass over the entry could let the principal in by another one,
-// which says less or more than was meant.
-func newRefusal(e Entry, mistake string) *Mapping {
+// which says less or more than was meant. Of the entry only the source and whom it
+// is for count.
+func NewRefusal(e Entry, mistake string) *Mapping {
 	return &Mapping{entry: e, source: e.Source.String(), key: e.Principal.Key(), mistake: mistake}
 }
 
@@ -260,7 +258,7 @@ func (m *Mapping) name(r *renderer, t template) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if prefix, ok := reservedPrefix(name); ok && (m.entry.ForbidReserved || !strings.HasPrefix(t.start(), prefix)) {
+	if prefix, ok := reservedPrefix(name); ok && !strings.HasPrefix(t.start(), prefix) {
 		return "", reason.New(reason.NameReserved, "%q begins with %s", name, prefix)
 	}
 	return name, nil

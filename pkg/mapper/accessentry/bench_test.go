@@ -24,7 +24,7 @@ func entryJSON(i int) []byte {
 	arn := fmt.Sprintf("arn:aws:iam::111122223333:%s/team/n%d", kind, i)
 	return fmt.Appendf(nil, `{"apiVersion":"iam-authenticator.dev/v1alpha1","kind":"AccessEntry","metadata":{"name":"entry-%d",`+
 		`"uid":"8c5a1e0c-54b5-4b39-8d5b-%012d","resourceVersion":"%d","generation":1,"creationTimestamp":"2026-01-01T00:00:00Z",`+
-		`"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"spec\":{\"principalARN\":%q}}"},`+
+		`"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"spec\":{\"principalARN\":\"%s\"}}"},`+
 		`"managedFields":[{"apiVersion":"iam-authenticator.dev/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}}},"f:spec":{".":{},"f:kubernetesGroups":{},"f:principalARN":{},"f:type":{},"f:username":{}}},"manager":"kubectl-client-side-apply","operation":"Update","time":"2026-01-01T00:00:00Z"},`+
 		`{"apiVersion":"iam-authenticator.dev/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{"f:status":{"f:canonicalARN":{},"f:conditions":{"k:{\"type\":\"Accepted\"}":{".":{},"f:lastTransitionTime":{},"f:message":{},"f:observedGeneration":{},"f:reason":{},"f:status":{},"f:type":{}}}}},"manager":"iam-authenticator","operation":"Apply","subresource":"status","time":"2026-01-01T00:00:00Z"}]},`+
 		`"spec":{"principalARN":%q,"type":"STANDARD","username":"team:%d","kubernetesGroups":["developers","oncall"]},`+
@@ -41,8 +41,10 @@ func newListServer(b *testing.B, n int) *rest.Config {
 	stream.WriteString(`{"type":"BOOKMARK","object":{"apiVersion":"iam-authenticator.dev/v1alpha1","kind":"AccessEntry",` +
 		`"metadata":{"resourceVersion":"9999999","annotations":{"k8s.io/initial-events-end":"true"}}}}` + "\n")
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			b.Errorf("%s %s, though the status is right", r.Method, r.URL)
+		if r.URL.Query().Get("sendInitialEvents") != "true" {
+			b.Errorf("%s %s, want nothing but a watch that begins with a list", r.Method, r.URL)
+			http.Error(w, "unexpected", http.StatusBadRequest)
+			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(stream.Bytes())
@@ -65,7 +67,7 @@ func synced(b *testing.B, config *rest.Config) (*Mapper, func()) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error)
 	go func() { done <- m.Run(ctx) }()
-	for m.Status().Ready() != nil {
+	for m.Status().Ready() != nil && !b.Failed() {
 		time.Sleep(time.Millisecond)
 	}
 	return m, func() {

@@ -92,18 +92,17 @@ func TestEntry(t *testing.T) {
 		},
 
 		// What the schema refuses as well.
-		"reserved username":                      {spec: `"principalARN": "` + role + `", "username": "system:admin"`, id: admin, reason: reason.NotMapped},
-		"reserved group":                         {spec: `"principalARN": "` + role + `", "kubernetesGroups": ["system:masters"]`, id: admin, reason: reason.NotMapped},
-		"group that every login would fail with": {spec: `"principalARN": "` + role + `", "kubernetesGroups": ["eks:x"]`, id: admin, reason: reason.NotMapped},
-		"name chosen by caller":                  {spec: `"principalARN": "` + role + `", "username": "{{SessionName}}:masters"`, id: admin, reason: reason.NotMapped},
-		"session":                                {spec: `"principalARN": "arn:aws:sts::111122223333:assumed-role/Admins/alice@example.com"`, id: admin, reason: reason.NotMapped},
-		"service-linked role":                    {spec: `"principalARN": "arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/Admins"`, id: admin, reason: reason.NotMapped},
-		"unknown type":                           {spec: `"principalARN": "` + role + `", "type": "EC2_BSD"`, id: admin, reason: reason.NotMapped},
-		"username for a node":                    {spec: `"principalARN": "` + role + `", "type": "EC2_LINUX", "username": "u"`, id: admin, reason: reason.NotMapped},
-		"user as a node":                         {spec: `"principalARN": "` + userARN + `", "type": "EC2_LINUX"`, id: bob, reason: reason.NotMapped},
-		"unknown field":                          {spec: `"principalARN": "` + role + `", "sessionNamePattern": "x"`, id: admin, reason: reason.NotMapped},
-		"wrong type of groups":                   {spec: `"principalARN": "` + role + `", "kubernetesGroups": "g"`, id: admin, reason: reason.NotMapped},
-		"no principal":                           {spec: `"username": "u"`, id: admin, reason: reason.NotMapped},
+		"reserved username":     {spec: `"principalARN": "` + role + `", "username": "system:admin"`, id: admin, reason: reason.EntryInvalid},
+		"reserved group":        {spec: `"principalARN": "` + role + `", "kubernetesGroups": ["system:masters"]`, id: admin, reason: reason.EntryInvalid},
+		"name chosen by caller": {spec: `"principalARN": "` + role + `", "username": "{{SessionName}}:masters"`, id: admin, reason: reason.EntryInvalid},
+		"session":               {spec: `"principalARN": "arn:aws:sts::111122223333:assumed-role/Admins/alice@example.com"`, id: admin, reason: reason.NotMapped},
+		"service-linked role":   {spec: `"principalARN": "arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/Admins"`, id: admin, reason: reason.EntryInvalid},
+		"unknown type":          {spec: `"principalARN": "` + role + `", "type": "EC2_BSD"`, id: admin, reason: reason.EntryInvalid},
+		"username for a node":   {spec: `"principalARN": "` + role + `", "type": "EC2_LINUX", "username": "u"`, id: admin, reason: reason.EntryInvalid},
+		"user as a node":        {spec: `"principalARN": "` + userARN + `", "type": "EC2_LINUX"`, id: bob, reason: reason.EntryInvalid},
+		"unknown field":         {spec: `"principalARN": "` + role + `", "sessionNamePattern": "x"`, id: admin, reason: reason.EntryInvalid},
+		"wrong type of groups":  {spec: `"principalARN": "` + role + `", "kubernetesGroups": "g"`, id: admin, reason: reason.EntryInvalid},
+		"no principal":          {spec: `"username": "u"`, id: admin, reason: reason.NotMapped},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -92,7 +92,7 @@ func TestMapperFollowsEntries(t *testing.T) {
 		eventually(t, name+" is reported as "+want, func() bool { return accepted(t, s, name) == want })
 	}
 	is("one", "first")
-	is("two", "NotMapped")
+	is("two", "EntryInvalid")
 	reported("a", "InForce")
 	reported("bad", "InvalidSpec")
 
@@ -183,7 +183,7 @@ func TestStatusDecidesNothing(t *testing.T) {
 	forge("good", "three", "False")
 	s.Put("last", 1, spec("four", "last")) // comes after what was forged
 	eventually(t, "seen", func() bool { return usernameOf(t, m, "four") == "last" })
-	for role, want := range map[string]string{"one": "NotMapped", "two": "good", "three": "NotMapped"} {
+	for role, want := range map[string]string{"one": "EntryInvalid", "two": "good", "three": "NotMapped"} {
 		if got := usernameOf(t, m, role); got != want {
 			t.Errorf("%s is %s, want %s", role, got, want)
 		}

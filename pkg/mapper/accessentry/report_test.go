@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,7 +37,8 @@ type writes struct {
 	logs    *observer.ObservedLogs
 	list    []applied
 	at      []time.Time
-	err     error
+	mu      sync.Mutex
+	err     error // guarded by mu
 	objects map[string]*objects.Object
 	version int
 }
@@ -54,11 +56,20 @@ func (w *writes) write(_ context.Context, name string, data []byte, manager stri
 	if err := json.Unmarshal(data, &a); err != nil || a.Metadata.Name != name || manager == "" {
 		w.t.Errorf("written by %q to %s: %s, %v", manager, name, data, err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.at = append(w.at, time.Now())
 	if w.err == nil {
 		w.list = append(w.list, a)
 	}
 	return w.err
+}
+
+// fail makes writes fail from now on, or not.
+func (w *writes) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
 }
 
 // start runs the reporter until the end of the test.
@@ -98,8 +109,14 @@ func (w *writes) put(name string, second int, role string, status any) {
 
 // take returns what was written since, after time has passed in which it was.
 func (w *writes) take() []applied {
-	time.Sleep(time.Hour)
+	return w.takeAfter(time.Hour)
+}
+
+func (w *writes) takeAfter(d time.Duration) []applied {
+	time.Sleep(d)
 	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	list := w.list
 	w.list = nil
 	return list
@@ -245,10 +262,7 @@ func TestReportDoesNotFight(t *testing.T) {
 		overwrite := func() (answers int) {
 			for range 100 {
 				w.put("a", 1, "r", map[string]any{"canonicalARN": "x"})
-				time.Sleep(time.Second)
-				synctest.Wait()
-				answers += len(w.list)
-				w.list = nil
+				answers += len(w.takeAfter(time.Second))
 			}
 			return answers
 		}
@@ -272,16 +286,15 @@ func TestReportKeepsPaceAndTakesLatestFirst(t *testing.T) {
 		w.start()
 		time.Sleep(10 * time.Second)
 		w.put("new", 1, "new", nil)
-		time.Sleep(2 * pace)
-		synctest.Wait()
-		if len(w.list) > 210 {
-			t.Errorf("%d writes within 10 s, want 20 per second", len(w.list))
+		list := w.takeAfter(2 * pace)
+		if len(list) > 210 {
+			t.Errorf("%d writes within 10 s, want 20 per second", len(list))
 		}
-		if !slices.ContainsFunc(w.list, func(a applied) bool { return a.Metadata.Name == "new" }) {
+		if !slices.ContainsFunc(list, func(a applied) bool { return a.Metadata.Name == "new" }) {
 			t.Error("a new entry has to wait for those of the start")
 		}
-		if list := w.take(); len(list)+210 < n {
-			t.Errorf("%d written afterwards, want all", len(list))
+		if rest := w.take(); len(list)+len(rest) != n+1 {
+			t.Errorf("%d and %d written, want all", len(list), len(rest))
 		}
 	})
 }
@@ -289,7 +302,7 @@ func TestReportKeepsPaceAndTakesLatestFirst(t *testing.T) {
 func TestReportTriesAgainWithPausesAndLogsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWrites(t)
-		w.err = apierrors.NewForbidden(v1alpha1.Resource(resource), "a", nil)
+		w.fail(apierrors.NewForbidden(v1alpha1.Resource(resource), "a", nil))
 		w.start()
 		w.put("a", 1, "r", nil)
 		w.put("b", 1, "q", nil)
@@ -300,7 +313,7 @@ func TestReportTriesAgainWithPausesAndLogsOnce(t *testing.T) {
 		if n := w.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
 			t.Errorf("logged %d times: %v", n, w.logs.All())
 		}
-		w.err = nil
+		w.fail(nil)
 		if list := w.take(); len(list) != 2 {
 			t.Errorf("written %+v once it is allowed, want both", list)
 		}
@@ -320,14 +333,14 @@ func TestReportGivesUpWhatWaitsForAnEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWrites(t)
-				w.err = err
+				w.fail(err)
 				w.start()
 				w.put("a", 1, "r", nil)
 				w.take()
 				if len(w.at) != 1 {
 					t.Errorf("%d attempts, want one", len(w.at))
 				}
-				w.err = nil
+				w.fail(nil)
 				w.put("a", 1, "r", nil)
 				check(t, w.one(), "a", "True", "InForce", prefix+"r")
 			})

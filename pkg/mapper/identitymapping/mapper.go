@@ -75,7 +75,7 @@ type spec struct {
 func entry(data []byte) (e mapper.Entry, arn string, err error) {
 	var s spec
 	if err := objects.Decode(data, &s); err != nil {
-		return e, "", err
+		return e, objects.Text(data, "arn"), err
 	}
 	switch {
 	case s.ARN == "":

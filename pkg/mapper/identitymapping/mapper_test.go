@@ -96,7 +96,7 @@ func TestMapperFollowsObjects(t *testing.T) {
 	s.Delete("older")
 	is("one", "dev:alice-example.com system:masters")
 	s.Delete("a")
-	is("one", "NotMapped")
+	is("one", "EntryInvalid")
 	if s.Patches() != 0 {
 		t.Error("the original's objects are written to")
 	}
@@ -158,7 +158,7 @@ func TestEntry(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || e.Principal.Key() != c.key || e.Username != "u" || !slices.Equal(e.Groups, c.groups) || e.ForbidReserved {
+			if err != nil || e.Principal.Key() != c.key || e.Username != "u" || !slices.Equal(e.Groups, c.groups) {
 				t.Errorf("entry %+v, %v", e, err)
 			}
 		})

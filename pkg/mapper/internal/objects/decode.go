@@ -1,6 +1,7 @@
 package objects
 
 import (
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 
@@ -18,4 +19,14 @@ func Decode(spec []byte, into any) error {
 		return fmt.Errorf("spec: %w", err)
 	}
 	return nil
+}
+
+// Text returns a string of a spec that may be wrong otherwise, or "" if there is none.
+func Text(data []byte, key string) string {
+	var fields map[string]stdjson.RawMessage
+	var text string
+	if stdjson.Unmarshal(data, &fields) != nil || stdjson.Unmarshal(fields[key], &text) != nil {
+		return ""
+	}
+	return text
 }

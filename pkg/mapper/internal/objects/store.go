@@ -10,12 +10,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/internal/source"
 )
-
-// maxProblems is how many problems one list logs.
-const maxProblems = 20
 
 // Kind says what a store must know of its kind of object.
 type Kind struct {
@@ -150,7 +148,19 @@ func (s *Store) verdict(r *record) Verdict {
 func (s *Store) Status() (entries int, problems []mapper.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index.size, s.listProblems()
+	return s.inForce(), s.listProblems()
+}
+
+// inForce returns the number of principals that are mapped, without those that a bad
+// object refuses.
+func (s *Store) inForce() int {
+	n := s.index.size
+	for _, r := range s.invalid {
+		if r.key != "" && s.index.get(r.key) == r {
+			n--
+		}
+	}
+	return n
 }
 
 // listProblems returns the problems in the order of the objects' names.
@@ -164,7 +174,9 @@ func (s *Store) listProblems() []mapper.Problem {
 	}
 	for _, group := range s.rivals {
 		for _, r := range group[1:] {
-			list = append(list, s.duplicate(r))
+			if r.problem == nil {
+				list = append(list, s.duplicate(r))
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b mapper.Problem) int { return cmp.Compare(a.Source.Section, b.Source.Section) })
@@ -195,9 +207,9 @@ func (s *Store) Upsert(obj any) {
 	switch r := s.records[o.Name]; {
 	case r == nil: // being deleted
 	case r.problem != nil:
-		s.warn(*r.problem)
+		r.problem.Log(s.log)
 	case s.index.get(r.key) != r:
-		s.warn(s.duplicate(r))
+		s.duplicate(r).Log(s.log)
 	}
 }
 
@@ -226,7 +238,8 @@ func (s *Store) Replace(list []any) {
 		}
 	}
 	s.loaded.Store(true)
-	s.logLoad()
+	problems := s.listProblems()
+	mapper.LogLoad(s.log, mapper.Status{Entries: s.inForce(), Problems: problems}, problems, "")
 }
 
 // set takes over what an object says.
@@ -255,7 +268,7 @@ func (s *Store) compile(o *Object) *record {
 	// Names come from the decoder on their own: no other text of the object is
 	// kept alive by them.
 	r := &record{name: o.Name, uid: string(o.UID), created: o.CreationTimestamp.Unix()}
-	source := mapper.Source{Section: s.kind.Name + "/" + o.Name}
+	source := mapper.Source{Section: s.kind.Name + "/" + o.Name, Index: -1}
 	e, arn, err := s.kind.Entry(o.Spec)
 	source.ARN = shorten(arn)
 	if err == nil {
@@ -268,7 +281,13 @@ func (s *Store) compile(o *Object) *record {
 		}
 		err = fmt.Errorf("names no principal")
 	}
-	r.mapping = nil
+	r.mapping, r.key = nil, ""
+	// Whom a bad object names, if that can be told, is refused unless a good one
+	// names it too.
+	if p, parseErr := iam.ParsePrincipal(arn); parseErr == nil && p.SessionName == "" {
+		r.mapping = mapper.NewRefusal(mapper.Entry{Source: source, Principal: p}, shorten(err.Error()))
+		r.key = p.Key()
+	}
 	r.problem = &mapper.Problem{Source: source, Severity: mapper.Skipped, Message: shorten(err.Error())}
 	return r
 }
@@ -349,29 +368,16 @@ func (s *Store) claim(key string, last, next *record) {
 	}
 }
 
-// compareAge says which of two objects for the same principal stands: the older.
+// compareAge says which of two objects for the same principal stands: the older, but
+// a bad one only if there is no good one.
 func compareAge(a, b *record) int {
-	return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.name, b.name))
-}
-
-func (s *Store) logLoad() {
-	problems := s.listProblems()
-	for i, p := range problems {
-		if i == maxProblems {
-			s.log.Warn("further problems of mapping entries not logged", zap.Int("count", len(problems)-i))
-			break
+	bad := func(r *record) int {
+		if r.problem != nil {
+			return 1
 		}
-		s.warn(p)
+		return 0
 	}
-	s.log.Info("mappings loaded", zap.Int("entries", s.index.size), zap.Int("problems", len(problems)))
-}
-
-func (s *Store) warn(p mapper.Problem) {
-	text := "mapping entry skipped"
-	if p.Severity == mapper.Warning {
-		text = "mapping entry is doubtful"
-	}
-	s.log.Warn(text, zap.String("entry", p.Source.Section), zap.String("arn", p.Source.ARN), zap.String("problem", p.Message))
+	return cmp.Or(cmp.Compare(bad(a), bad(b)), cmp.Compare(a.created, b.created), strings.Compare(a.name, b.name))
 }
 
 // shorten cuts what came from an object to a length that logs and conditions bear.

@@ -327,7 +327,7 @@ func TestStoreLogsBoundedNumberOfProblems(t *testing.T) {
 		list = append(list, o)
 	}
 	s.Replace(list)
-	if n := logs.Len(); n > maxProblems+2 {
+	if n := logs.Len(); n > mapper.MaxLogged+2 {
 		t.Errorf("%d lines logged", n)
 	}
 	for _, l := range logs.All() {
