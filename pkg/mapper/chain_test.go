@@ -192,3 +192,60 @@ func TestStatusIsReadyOnceLoaded(t *testing.T) {
 		t.Errorf("Ready() = %v with a last good state", err)
 	}
 }
+
+// The same principal in three sources, in every order and every state: the first
+// source that says anything decides, and nothing behind it counts.
+func TestChainPrecedenceInEveryOrder(t *testing.T) {
+	alice := session(t, "admins", "alice")
+	const arn = `rolearn: "arn:aws:iam::111122223333:role/admins"`
+	type state struct {
+		name string
+		make func(source string) Mapper
+		code reason.Code // "" if it says nothing
+	}
+	states := []state{
+		{"maps", func(source string) Mapper {
+			return newStatic(source, []*Mapping{one(t, `{`+arn+`, username: `+source+`}`)})
+		}, reason.Granted},
+		{"pins another", func(source string) Mapper {
+			return newStatic(source, []*Mapping{one(t, `{`+arn+`, username: `+source+`, userid: AROAOTHER}`)})
+		}, reason.PrincipalIDMismatch},
+		{"can't render", func(source string) Mapper {
+			return newStatic(source, []*Mapping{one(t, `{`+arn+`, username: "{{EC2PrivateDNSName}}"}`)})
+		}, reason.TemplateFailed},
+		{"has a mistake", func(source string) Mapper {
+			return newStatic(source, section(t, MapRoles, `- {`+arn+`, user: x}`).Mappings)
+		}, reason.EntryInvalid},
+		{"isn't read yet", func(source string) Mapper { return static{name: source, err: Status{}.Ready()} }, reason.MapperNotReady},
+		{"says nothing", func(source string) Mapper { return newStatic(source, nil) }, ""},
+		{"maps the account", func(source string) Mapper { return newStatic(source, nil, account) }, ""},
+	}
+	orders := [][]string{
+		{"entry", "configmap", "file"}, {"entry", "file", "configmap"}, {"configmap", "entry", "file"},
+		{"configmap", "file", "entry"}, {"file", "entry", "configmap"}, {"file", "configmap", "entry"},
+	}
+	for _, order := range orders {
+		for i := range len(states) * len(states) * len(states) {
+			chosen := []state{states[i%7], states[i/7%7], states[i/49]}
+			var mappers []Mapper
+			want, wantUser, byAccount := reason.NotMapped, "", false
+			for j, source := range order {
+				mappers = append(mappers, chosen[j].make(source))
+				if want == reason.NotMapped && chosen[j].code != "" {
+					want = chosen[j].code
+					if want == reason.Granted {
+						wantUser = source
+					}
+				}
+				byAccount = byAccount || chosen[j].name == "maps the account"
+			}
+			if want == reason.NotMapped && byAccount {
+				want, wantUser = reason.Granted, alice.CanonicalARN
+			}
+			got, err := NewChain(mappers, ChainOptions{}).Map(t.Context(), alice)
+			if reason.Of(err) != want || got.Username != wantUser {
+				t.Errorf("%v: %s, %s, %s: got %q, %v, want %q, %s", order, chosen[0].name, chosen[1].name, chosen[2].name, got.Username, err, wantUser, want)
+			}
+		}
+	}
+}
