@@ -33,9 +33,9 @@ type VerifierOptions struct {
 	Transport http.RoundTripper
 	// Timeout bounds one call to STS. Default 5 seconds.
 	Timeout time.Duration
-	// Concurrency is the number of calls in flight, to all endpoints. A token waits a
-	// second for its turn and is then given up. Default twice DefaultConcurrency, so
-	// that one endpoint that hangs leaves half for the others.
+	// Concurrency is the number of calls in flight, to all endpoints, of which one
+	// endpoint gets half: one that hangs leaves the others theirs. A token waits a
+	// second for its turn and is then given up. Default twice DefaultConcurrency.
 	Concurrency int
 	// MaxSkew is how far ahead of our clock a token may be dated. Default 5 minutes,
 	// which is what STS itself allows.
@@ -64,7 +64,8 @@ type Verifier struct {
 	maxSkew    time.Duration
 	now        func() time.Time
 	observe    func(Call)
-	turns      chan struct{} // holds one for each call in flight
+	turns      chan struct{}            // holds one for each call in flight
+	hostTurns  map[string]chan struct{} // by host of an endpoint; never changes
 }
 
 // turnTimeout is how long a token waits for its turn.
@@ -114,6 +115,10 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if o.Observe == nil {
 		o.Observe = func(Call) {}
 	}
+	hostTurns := make(map[string]chan struct{}, len(endpoints))
+	for host := range endpoints {
+		hostTurns[host] = make(chan struct{}, (o.Concurrency+1)/2)
+	}
 	return &Verifier{
 		sts:        stsClient{transport: o.Transport, userAgent: o.UserAgent, timeout: o.Timeout, now: o.Now},
 		clusterIDs: o.ClusterIDs,
@@ -123,6 +128,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		now:        o.Now,
 		observe:    o.Observe,
 		turns:      make(chan struct{}, o.Concurrency),
+		hostTurns:  hostTurns,
 	}, nil
 }
 
@@ -150,10 +156,11 @@ func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, erro
 	if err := request.CheckTime(v.now(), v.maxSkew); err != nil {
 		return iam.Identity{}, err
 	}
-	if err := v.wait(ctx); err != nil {
+	done, err := v.wait(ctx, request.Host)
+	if err != nil {
 		return iam.Identity{}, err
 	}
-	defer func() { <-v.turns }()
+	defer done()
 	id, err := v.ask(ctx, request)
 	if err != nil {
 		return iam.Identity{}, err
@@ -164,22 +171,37 @@ func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, erro
 	return id, nil
 }
 
-// wait waits for a turn to call STS.
-func (v *Verifier) wait(ctx context.Context) error {
+// wait waits for a turn to call STS at a host, and returns what ends the turn.
+func (v *Verifier) wait(ctx context.Context, host string) (done func(), err error) {
+	timer := time.NewTimer(turnTimeout)
+	defer timer.Stop()
+	// The host's first: who waits for a host that hangs takes nobody else's turn.
+	if err := takeTurn(ctx, v.hostTurns[host], timer.C); err != nil {
+		return nil, err
+	}
+	if err := takeTurn(ctx, v.turns, timer.C); err != nil {
+		<-v.hostTurns[host]
+		return nil, err
+	}
+	return func() {
+		<-v.turns
+		<-v.hostTurns[host]
+	}, nil
+}
+
+func takeTurn(ctx context.Context, turns chan struct{}, timeout <-chan time.Time) error {
 	select {
-	case v.turns <- struct{}{}:
+	case turns <- struct{}{}:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(turnTimeout)
-	defer timer.Stop()
 	select {
-	case v.turns <- struct{}{}:
+	case turns <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return reason.New(reason.Canceled, "the request was cancelled before STS was asked")
-	case <-timer.C:
-		return reason.New(reason.Overloaded, "%d calls to STS are in flight", cap(v.turns))
+	case <-timeout:
+		return reason.New(reason.Overloaded, "%d calls to STS are in flight", cap(turns))
 	}
 }
 

@@ -668,7 +668,7 @@ func TestVerifyBoundsCallsInFlight(t *testing.T) {
 	bearer := b.token(t, b.admin)
 	release := make(chan struct{})
 	b.sts.SetFault(awstest.Fault{Until: release})
-	v := b.verifier(t, func(o *VerifierOptions) { o.Concurrency = 3 })
+	v := b.verifier(t, func(o *VerifierOptions) { o.Concurrency = 6 }) // half of it for one endpoint
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
@@ -689,10 +689,16 @@ func TestVerifyBoundsCallsInFlight(t *testing.T) {
 	if _, err := v.Verify(ctx, bearer); reason.Of(err) != reason.Canceled {
 		t.Errorf("Verify = %v, want Canceled", err)
 	}
+	// Another endpoint has turns of its own: its call gets through.
+	b.sts.ClearFaults()
+	elsewhere := signed(t, b.admin.AWS(), "sts.eu-west-1.amazonaws.com", "eu-west-1", testCluster, testDate)
+	if _, err := v.Verify(t.Context(), elsewhere); err != nil {
+		t.Errorf("another endpoint: %v", err)
+	}
 	close(release)
 	wg.Wait()
-	if n := b.sts.Calls(""); n != 3 {
-		t.Errorf("STS got %d calls, want 3", n)
+	if n := b.sts.Calls(""); n != 4 {
+		t.Errorf("STS got %d calls, want 4", n)
 	}
 	if _, err := v.Verify(t.Context(), bearer); err != nil {
 		t.Errorf("afterwards: %v", err)
