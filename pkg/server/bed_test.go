@@ -87,6 +87,7 @@ func newBed(t testing.TB, change func(*bed)) *bed {
 
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	check(t, os.WriteFile(config, []byte(mappings), 0o600))
+	check(t, os.Chtimes(config, time.Time{}, time.Now().Add(-time.Hour))) // one just written is watched for a while
 	files, err := file.New(file.Options{Kind: file.MountedFile, Path: config})
 	check(t, err)
 	admin, err := mapper.NewBootstrapAdmin([]string{account + "role/breakglass"}, time.Now())

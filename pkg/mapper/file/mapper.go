@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -38,9 +39,11 @@ const (
 	pollInterval = 30 * time.Second
 	// settle is how long a file is given to be written or replaced, after an event.
 	settle = 100 * time.Millisecond
-	// still is how long a file that was written in place must stay the same before it
-	// is believed. Whoever writes it may pause in the middle.
+	// still is how long a file that was written a moment ago must stay the same before
+	// it is believed. Whoever writes it may pause in the middle.
 	still = time.Second
+	// maxStill bounds the wait for a file that is written again and again.
+	maxStill = 10 * time.Second
 	// maxSettle bounds the wait where events don't end.
 	maxSettle = time.Second
 )
@@ -58,6 +61,8 @@ type Options struct {
 	Poll <-chan time.Time
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+
+	still time.Duration // instead of the constant, for tests
 }
 
 // Mapper is a mapper.Mapper of the mappings in a file.
@@ -66,7 +71,7 @@ type Mapper struct {
 	log     *zap.Logger
 	state   atomic.Pointer[state] // never nil
 	loading sync.Mutex            // held by the one that replaces state
-	still   time.Duration         // for how long a file written in place must stay the same
+	still   time.Duration         // for how long a file written just now must stay the same
 }
 
 var _ mapper.Mapper = (*Mapper)(nil)
@@ -74,7 +79,6 @@ var _ mapper.Mapper = (*Mapper)(nil)
 // state is what was read last. It never changes.
 type state struct {
 	seen   string          // tells what was read, so that it is parsed and logged once
-	info   os.FileInfo     // of the file that was read last; nil if there was none
 	doc    mapper.Document // in force
 	index  *mapper.Index   // of doc
 	status mapper.Status
@@ -105,11 +109,11 @@ func New(o Options) (*Mapper, error) {
 	}
 	m := &Mapper{
 		options: o,
-		still:   still,
+		still:   cmp.Or(o.still, still),
 		log:     o.Logger.With(zap.String("mapper", string(o.Kind)), zap.String("path", o.Path)),
 	}
 	m.state.Store(&state{})
-	if err := m.load(read(o.Path)); o.Kind == MountedFile && err != nil {
+	if err := m.loadSettled(context.Background()); o.Kind == MountedFile && err != nil {
 		return nil, fmt.Errorf("mappings in %s: %w", o.Path, err)
 	}
 	return m, nil
@@ -141,16 +145,25 @@ func (m *Mapper) Status() mapper.Status { return m.state.Load().status }
 
 // Reload reads the file now. It returns nil if what the file says is in force, and
 // else Status.Err. A DynamicFile that seems to be gone or empty is given a moment,
-// as it may just be being replaced, and a file that was written in place is read
+// as it may just be being replaced, and a file that was written a moment ago is read
 // until it stays the same: half an entry can mean more than the whole of it.
 func (m *Mapper) Reload(ctx context.Context) error {
 	m.loading.Lock()
 	defer m.loading.Unlock()
+	return m.loadSettled(ctx)
+}
+
+// loadSettled loads the file once it doesn't change any more.
+func (m *Mapper) loadSettled(ctx context.Context) error {
+	start := time.Now()
 	c := read(m.options.Path)
 	for {
 		pause := m.pause(c)
 		if pause == 0 {
 			return m.load(c)
+		}
+		if time.Since(start) > maxStill {
+			pause = min(pause, settle) // it never stays the same for longer
 		}
 		select {
 		case <-time.After(pause):
@@ -172,9 +185,9 @@ func (m *Mapper) pause(c content) time.Duration {
 		return 0
 	case c.gone() && last.status.Entries > 0:
 		return settle
-	case c.info != nil && last.info != nil && os.SameFile(c.info, last.info):
+	case c.info != nil && time.Since(c.info.ModTime()) < m.still: // or in the future
 		return m.still
-	default: // replaced at one stroke, by a rename or a symbolic link
+	default:
 		return 0
 	}
 }
@@ -192,7 +205,7 @@ func (m *Mapper) load(c content) error {
 	}
 	if err != nil {
 		next := *last
-		next.seen, next.info = c.seen, c.info
+		next.seen = c.seen
 		next.status.Err = err
 		m.state.Store(&next)
 		m.log.Error("mapping file not loaded, what was loaded before stays in force",
@@ -212,7 +225,7 @@ func (m *Mapper) load(c content) error {
 		Loaded:   m.options.Now(),
 		Err:      doc.Err(),
 	}
-	m.state.Store(&state{seen: c.seen, info: c.info, doc: doc, index: index, status: status})
+	m.state.Store(&state{seen: c.seen, doc: doc, index: index, status: status})
 	if c.info != nil && c.info.Mode().Perm()&0o002 != 0 {
 		m.log.Warn("mapping file is writable by everybody on this machine, who so decide who gets in", zap.Stringer("mode", c.info.Mode()))
 	}

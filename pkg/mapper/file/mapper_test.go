@@ -47,6 +47,9 @@ func newFixture(t *testing.T, o Options) *fixture {
 	core, logs := observer.New(zapcore.DebugLevel)
 	f := &fixture{t: t, logs: logs, tick: make(chan struct{}, 1), poll: make(chan time.Time)}
 	o.Poll = f.poll
+	if o.still == 0 {
+		o.still = 20 * time.Millisecond
+	}
 	o.Logger = zap.New(core, zap.Hooks(func(zapcore.Entry) error {
 		select {
 		case f.tick <- struct{}{}:
@@ -58,7 +61,6 @@ func newFixture(t *testing.T, o Options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.still = 20 * time.Millisecond
 	f.Mapper = m
 	return f
 }
@@ -195,7 +197,7 @@ func TestNewRefusesConfigurationItCannotRead(t *testing.T) {
 			if name != "missing" {
 				write(t, path, c.content)
 			}
-			if _, err := New(Options{Kind: MountedFile, Path: path}); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := New(Options{Kind: MountedFile, Path: path, still: time.Millisecond}); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want one that says %q", err, c.says)
 			}
 		})
