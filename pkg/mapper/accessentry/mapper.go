@@ -56,12 +56,12 @@ func New(o Options) (*Mapper, error) {
 	reporter := newReporter(client.ApplyStatus, log, o.Now)
 	return &Mapper{
 		Mapper: objects.NewMapper(objects.Options{
-			Name:      Name,
-			Resource:  resource,
-			ListWatch: client.ListWatch(),
-			Store:     reporter.store,
-			Log:       log,
-			Now:       o.Now,
+			Name:     Name,
+			Resource: resource,
+			Client:   client,
+			Store:    reporter.store,
+			Log:      log,
+			Now:      o.Now,
 		}),
 		reporter: reporter,
 	}, nil

@@ -221,3 +221,28 @@ func TestReplicasConverge(t *testing.T) {
 		t.Errorf("%d statuses written, want each of %d once", got, n+1)
 	}
 }
+
+// A proxy that lost its way says "not found" as an API server without the kind does.
+// Taken for that, every no of an access entry would become the yes of a later source.
+func TestNotFoundOfSomethingElseEmptiesNothing(t *testing.T) {
+	s := objectstest.New(t, path, "AccessEntry")
+	s.Put("a", 2, spec("team/one", "first"))
+	m, _ := run(t, s)
+	eventually(t, "in force", func() bool { return usernameOf(t, m, "one") == "first" })
+	s.Misroute(true)
+	eventually(t, "trouble", func() bool { return m.Status().Err != nil })
+	if got := usernameOf(t, m, "one"); got != "first" {
+		t.Errorf("one is %s, want the last state", got)
+	}
+	s.Misroute(false)
+	s.Put("b", 3, spec("two", "second"))
+	eventually(t, "back", func() bool { return usernameOf(t, m, "two") == "second" && m.Status().Err == nil })
+
+	lost := objectstest.New(t, path, "AccessEntry")
+	lost.Misroute(true)
+	n, _ := run(t, lost)
+	eventually(t, "trouble at the start", func() bool { return n.Status().Err != nil })
+	if err := n.Status().Ready(); err == nil {
+		t.Error("what was never read is ready")
+	}
+}

@@ -53,12 +53,12 @@ func New(o Options) (Mapper, error) {
 		return Mapper{}, err
 	}
 	return Mapper{objects.NewMapper(objects.Options{
-		Name:      Name,
-		Resource:  resource,
-		ListWatch: client.ListWatch(),
-		Store:     objects.NewStore(objects.Kind{Name: kind.Kind, Entry: entry}, log),
-		Log:       log,
-		Now:       o.Now,
+		Name:     Name,
+		Resource: resource,
+		Client:   client,
+		Store:    objects.NewStore(objects.Kind{Name: kind.Kind, Entry: entry}, log),
+		Log:      log,
+		Now:      o.Now,
 	})}, nil
 }
 

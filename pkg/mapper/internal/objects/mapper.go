@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
@@ -14,12 +13,13 @@ import (
 
 // Options are the options of a Mapper.
 type Options struct {
-	Name      string // of the backend
-	Resource  string // the objects in logs and errors, such as "accessentries"
-	ListWatch cache.ListerWatcher
-	Store     *Store
-	Log       *zap.Logger
-	Now       func() time.Time // nil: time.Now
+	Name     string // of the backend
+	Resource string // the objects in logs and errors, such as "accessentries"
+	// Client reads the objects.
+	Client *Client
+	Store  *Store
+	Log    *zap.Logger
+	Now    func() time.Time // nil: time.Now
 }
 
 // Mapper is a mapper.Mapper of objects on the API server. A kind that is not
@@ -35,13 +35,13 @@ var _ mapper.Mapper = (*Mapper)(nil)
 // NewMapper returns a mapper that reads nothing until it runs.
 func NewMapper(o Options) *Mapper {
 	return &Mapper{name: o.Name, store: o.Store, source: source.New(source.Options{
-		Name:          o.Resource,
-		ListWatch:     o.ListWatch,
-		Type:          &Object{},
-		Store:         o.Store,
-		AbsentIsEmpty: true,
-		Log:           o.Log,
-		Now:           o.Now,
+		Name:      o.Resource,
+		ListWatch: o.Client.ListWatch(),
+		Type:      &Object{},
+		Store:     o.Store,
+		Absent:    o.Client.Absent,
+		Log:       o.Log,
+		Now:       o.Now,
 	})}
 }
 

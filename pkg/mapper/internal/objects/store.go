@@ -70,6 +70,7 @@ type Store struct {
 	rivals   map[string][]*record // for a principal that has more than one, oldest first
 	invalid  map[string]*record
 	problems []mapper.Problem // nil: to be made
+	said     string           // of the last list, in the log
 }
 
 var _ source.Store = (*Store)(nil)
@@ -239,7 +240,11 @@ func (s *Store) Replace(list []any) {
 	}
 	s.loaded.Store(true)
 	problems := s.listProblems()
-	mapper.LogLoad(s.log, mapper.Status{Entries: s.inForce(), Problems: problems}, problems, "")
+	// A server in trouble is listed again and again.
+	if said := fmt.Sprint(s.inForce(), problems); said != s.said {
+		s.said = said
+		mapper.LogLoad(s.log, mapper.Status{Entries: s.inForce(), Problems: problems}, problems, "")
+	}
 }
 
 // set takes over what an object says.

@@ -95,8 +95,8 @@ func (s *Source) watch(ctx context.Context, inner cache.WatcherWithContext, o me
 	cancel(nil)
 	// What does not matter: the reflector goes on with a list when a resource version
 	// is too old, when the server can't list through a watch, and when the kind is
-	// not there.
-	harmless := isExpired(err) && o.ResourceVersion != "" || streaming && apierrors.IsInvalid(err) || s.options.AbsentIsEmpty && apierrors.IsNotFound(err)
+	// not there, or so it seems: Run finds out.
+	harmless := isExpired(err) && o.ResourceVersion != "" || streaming && apierrors.IsInvalid(err) || s.options.Absent != nil && apierrors.IsNotFound(err)
 	if parent.Err() == nil && !harmless {
 		s.fail(err)
 	}

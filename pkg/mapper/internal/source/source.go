@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -64,11 +65,12 @@ type Options struct {
 	Type runtime.Object
 	// Store gets the objects.
 	Store Store
-	// AbsentIsEmpty is for a kind that may not be installed: if an API server does
-	// not know it, the store is emptied and the source counts as synced. The kind is
-	// looked for every few seconds. It is wrong for kinds that are built in, where
-	// "not found" would be a fault.
-	AbsentIsEmpty bool
+	// Absent is for a kind that may not be installed. It is asked after a "not found",
+	// which may as well come from a proxy or a wrong address, and tells whether the API
+	// server really doesn't know the kind: then the store is emptied, the source counts
+	// as synced, and the kind is looked for every few seconds. Nil for kinds that are
+	// built in.
+	Absent func(ctx context.Context) (bool, error)
 	// Log is told when the source fails, recovers and finds the kind absent or there;
 	// at the debug level, what client-go says. Nil: nobody is.
 	Log *zap.Logger
@@ -126,9 +128,10 @@ func (s *Source) Run(ctx context.Context) error {
 		}
 		next := delay()
 		switch {
-		case s.options.AbsentIsEmpty && apierrors.IsNotFound(err):
-			s.empty()
-			next = absentInterval + rand.N(absentInterval/3) //nolint:gosec // spreads load, hides nothing
+		case s.options.Absent != nil && apierrors.IsNotFound(err):
+			if s.confirmAbsent(ctx, err) {
+				next = absentInterval + rand.N(absentInterval/3) //nolint:gosec // spreads load, hides nothing
+			}
 		case err != nil && !isExpired(err):
 			s.fail(err)
 		}
@@ -180,9 +183,28 @@ func (s *Source) recover() {
 	s.err, s.class = nil, ""
 }
 
+// confirmAbsent empties the store if the kind of its objects is not installed. If
+// that can't be said for sure, the last state stays.
+func (s *Source) confirmAbsent(ctx context.Context, notFound error) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	absent, err := s.options.Absent(ctx)
+	if absent && err == nil {
+		s.empty()
+		return true
+	}
+	s.fail(errors.Join(notFound, err))
+	return false
+}
+
 // empty empties the store, as the kind of its objects is not installed.
 func (s *Source) empty() {
-	s.options.Store.Replace(nil)
+	s.mu.Lock()
+	known := s.absent && !s.loaded.IsZero()
+	s.mu.Unlock()
+	if !known {
+		s.options.Store.Replace(nil)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = s.options.Now()

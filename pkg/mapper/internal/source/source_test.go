@@ -305,7 +305,7 @@ func TestSourceWaitsForServer(t *testing.T) {
 }
 
 func TestSourceDoesWithoutKindThatIsNotInstalled(t *testing.T) {
-	test(t, Options{AbsentIsEmpty: true}, func(t *testing.T, f *fixture) {
+	test(t, Options{Absent: func(context.Context) (bool, error) { return true, nil }}, func(t *testing.T, f *fixture) {
 		f.server.Status = http.StatusNotFound
 		f.run()
 		f.holds("", true)
@@ -334,7 +334,7 @@ func TestSourceDoesWithoutKindThatIsNotInstalled(t *testing.T) {
 }
 
 func TestSourceDoesNotTakeOutageForAbsence(t *testing.T) {
-	test(t, Options{AbsentIsEmpty: true}, func(t *testing.T, f *fixture) {
+	test(t, Options{Absent: func(context.Context) (bool, error) { return true, nil }}, func(t *testing.T, f *fixture) {
 		f.server.Put(thing("a"))
 		f.run()
 		for _, status := range []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusInternalServerError} {

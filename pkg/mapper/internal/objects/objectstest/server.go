@@ -27,14 +27,15 @@ type Server struct {
 	path string // of the list
 	kind string
 
-	mu      sync.Mutex
-	version int
-	objects map[string]Object
-	events  []event
-	wake    chan struct{} // closed by the next event
-	absent  bool
-	refuse  int // HTTP status for patches; 0: none
-	patches int
+	mu        sync.Mutex
+	version   int
+	objects   map[string]Object
+	events    []event
+	wake      chan struct{} // closed by the next event
+	absent    bool
+	misrouted bool
+	refuse    int // HTTP status for patches; 0: none
+	patches   int
 }
 
 type event struct {
@@ -167,8 +168,15 @@ func clone(o Object) (c Object) {
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	absent := s.absent
+	absent, misrouted := s.absent, s.misrouted
 	s.mu.Unlock()
+	if misrouted {
+		http.Error(w, "<h1>no such cluster</h1>", http.StatusNotFound)
+		return
+	}
+	if s.discovery(w, r, absent) {
+		return
+	}
 	name, sub, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, s.path), "/"), "/")
 	switch {
 	case absent || !strings.HasPrefix(r.URL.Path, s.path):
@@ -182,6 +190,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.list(w)
 	}
+}
+
+// discovery answers what the API server says of the kinds that it knows.
+func (s *Server) discovery(w http.ResponseWriter, r *http.Request, absent bool) bool {
+	group, version, _ := strings.Cut(s.apiVersion(), "/")
+	switch r.URL.Path {
+	case "/apis":
+		names := []string{"apps", "apiextensions.k8s.io"}
+		if !absent {
+			names = append(names, group)
+		}
+		var groups []Object
+		for _, name := range names {
+			groups = append(groups, Object{"name": name, "versions": []Object{{"groupVersion": name + "/" + version, "version": version}}})
+		}
+		reply(w, Object{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+	case "/apis/" + s.apiVersion():
+		if absent {
+			return false
+		}
+		reply(w, Object{"kind": "APIResourceList", "groupVersion": s.apiVersion(), "resources": []Object{{"name": s.path[strings.LastIndex(s.path, "/")+1:]}}})
+	default:
+		return false
+	}
+	return true
+}
+
+// Misroute has something else answer that knows no such address, as a proxy does.
+func (s *Server) Misroute(misrouted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.misrouted = misrouted
+	close(s.wake) // ends the watches
+	s.wake = make(chan struct{})
 }
 
 func (s *Server) list(w http.ResponseWriter) {
@@ -223,9 +265,12 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 				from = e.version
 			}
 		}
-		wake := s.wake
+		wake, misrouted := s.wake, s.misrouted
 		s.mu.Unlock()
 		w.(http.Flusher).Flush()
+		if misrouted {
+			return
+		}
 		select {
 		case <-wake:
 		case <-r.Context().Done():
