@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,7 +28,7 @@ func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.
 		}
 		first = append(first, admin)
 	}
-	cluster := sync.OnceValues(func() (*rest.Config, error) { return clusterConfig(s) })
+	cluster := func() (*rest.Config, error) { return clusterConfig(s) }
 	return backend.New(backend.Options{
 		Modes:      s.BackendMode,
 		First:      first,

@@ -91,8 +91,12 @@ func (c *Config) completeBackends() (errs []error) {
 		errs = append(errs, fmt.Errorf("server.dynamicfilepath is set, but server.backendMode doesn't name %s", BackendDynamicFile))
 	}
 	for _, arn := range s.BootstrapAdmin {
-		if _, err := iam.ParsePrincipal(arn); err != nil {
+		p, err := iam.ParsePrincipal(arn)
+		switch {
+		case err != nil:
 			errs = append(errs, fmt.Errorf("server.bootstrapAdmin: %w", err))
+		case p.Partition != s.Partition:
+			errs = append(errs, fmt.Errorf("server.bootstrapAdmin: %s is not in server.partition %s and would never get in", arn, s.Partition))
 		}
 	}
 	for i, r := range s.ReservedPrefixConfig {

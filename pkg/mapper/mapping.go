@@ -182,6 +182,15 @@ func compilePattern(pattern string) (*regexp.Regexp, error) {
 	return nil, fmt.Errorf("sessionNamePattern: %s; want RE2 syntax (https://github.com/google/re2/wiki/Syntax)", cause)
 }
 
+// PrincipalKind returns the kind of the principal that the mapping names by ARN, or 0
+// if it names none so. The nil Mapping has none.
+func (m *Mapping) PrincipalKind() iam.Kind {
+	if m == nil {
+		return 0
+	}
+	return m.entry.Principal.Kind
+}
+
 // Entry returns the entry that the mapping was made of.
 func (m *Mapping) Entry() Entry {
 	e := m.entry

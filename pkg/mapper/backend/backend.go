@@ -56,6 +56,8 @@ type Set struct {
 	made    map[string]Runner // by name, also those that are not in use now
 	pending []Runner          // made, but not running yet
 	seen    string            // what was read of the mode file
+	leaving bool              // whether the mode file was gone when last looked at
+	retry   bool              // whether the modes it names could not be put in use
 	modeErr error             // why the mode file is not in force
 }
 
@@ -168,10 +170,15 @@ func (s *Set) followOnce() {
 	}
 	modes, seen, err := readModeFile(s.options.ModeFile)
 	s.mu.Lock()
-	unchanged := seen == s.seen
-	s.seen = seen
+	unchanged, failed := seen == s.seen, s.retry
+	// Being replaced, it may be gone for a moment: that counts when it is seen twice.
+	wait := seen == gone && s.seen != gone && s.seen != "" && !s.leaving
+	s.leaving = seen == gone
+	if !wait {
+		s.seen = seen
+	}
 	s.mu.Unlock()
-	if unchanged {
+	if wait || unchanged && !failed {
 		return
 	}
 	if err == nil && modes == nil {
@@ -181,12 +188,18 @@ func (s *Set) followOnce() {
 	}
 	if err == nil && !slices.Equal(modes, s.current.Load().modes) {
 		before := s.current.Load().modes
-		if err = s.use(modes); err == nil {
+		err = s.use(modes)
+		s.mu.Lock()
+		s.retry = err != nil // it may be mended without a change of the file
+		s.mu.Unlock()
+		if err == nil {
 			s.options.Log.Warn("backend modes switched", zap.Strings("from", before), zap.Strings("to", modes), zap.String("path", s.options.ModeFile))
 		}
 	}
 	if err != nil {
 		err = fmt.Errorf("backend mode file %s: %w", s.options.ModeFile, err)
+	}
+	if last := s.ModeFileErr(); err != nil && (last == nil || last.Error() != err.Error()) {
 		s.options.Log.Error("backend modes not switched, those before stay", zap.Error(err), zap.Strings("modes", s.Modes()))
 	}
 	s.mu.Lock()

@@ -114,10 +114,17 @@ func (m *Mapper) Lookup(id iam.Identity) (*mapper.Mapping, error) {
 		return nil, m.status(s).Ready()
 	}
 	mapping, err := s.index.Lookup(id)
-	if err != nil && s.unknownMappings != nil {
-		return nil, s.unknownMappings
+	if s.unknownMappings == nil {
+		return mapping, err
 	}
-	return mapping, err
+	// As long as a section was never read, nobody knows what it says of a principal
+	// that the other one maps, and it may go before that. Sure are roles that mapRoles
+	// names by ARN, which goes before everything, and users that mapUsers names, who
+	// belong there.
+	if kind := mapping.PrincipalKind(); err == nil && (s.read.roles && kind != 0 || s.read.users && kind != 0 && kind != iam.Role) {
+		return mapping, nil
+	}
+	return nil, s.unknownMappings
 }
 
 // MapsAccount tells whether the account is in mapAccounts.

@@ -317,11 +317,12 @@ func TestSectionThatWasNeverReadDeniesNobody(t *testing.T) {
 		then  data
 		mend  string
 	}{
-		"mapRoles":    {data{"mapRoles": notYAML, "mapUsers": bobUser, "mapAccounts": accounts}, "? ? bob ?", data{"mapRoles": oneRole, "mapUsers": notYAML}, "one bob"},
-		"mapUsers":    {data{"mapRoles": oneRole, "mapUsers": notYAML}, "one ? ? ?", data{"mapRoles": oneRole}, "one"},
-		"mapAccounts": {data{"mapRoles": oneRole, "mapAccounts": notYAML}, "one ? ? ?", data{"mapRoles": oneRole, "mapAccounts": accounts}, "one eve"},
-		"still":       {data{"mapRoles": notYAML}, "? ? ? ?", data{"mapRoles": notYAML, "mapUsers": bobUser}, "? ? bob ?"},
-		"removed":     {data{"mapRoles": notYAML}, "? ? ? ?", nil, ""},
+		"mapRoles":              {data{"mapRoles": notYAML, "mapUsers": bobUser, "mapAccounts": accounts}, "? ? bob ?", data{"mapRoles": oneRole, "mapUsers": notYAML}, "one bob"},
+		"mapUsers":              {data{"mapRoles": oneRole, "mapUsers": notYAML}, "one ? ? ?", data{"mapRoles": oneRole}, "one"},
+		"mapAccounts":           {data{"mapRoles": oneRole, "mapAccounts": notYAML}, "one ? ? ?", data{"mapRoles": oneRole, "mapAccounts": accounts}, "one eve"},
+		"still":                 {data{"mapRoles": notYAML}, "? ? ? ?", data{"mapRoles": notYAML, "mapUsers": bobUser}, "? ? bob ?"},
+		"a role under mapUsers": {data{"mapRoles": notYAML, "mapUsers": "- {userarn: arn:aws:iam::111122223333:role/one, username: admin}"}, "? ? ? ?", data{"mapRoles": oneRole}, "one"},
+		"removed":               {data{"mapRoles": notYAML}, "? ? ? ?", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(f *fixture) {
