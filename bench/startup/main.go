@@ -6,16 +6,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
+
+	"github.com/iam-authenticator/authenticator/bench/report"
 )
 
 func main() {
@@ -54,7 +53,7 @@ func run(ctx context.Context, n int) (err error) {
 	}
 	defer closeSTS()
 
-	where, err := describeMachine(ctx)
+	where, err := report.Machine(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,14 +70,4 @@ func run(ctx context.Context, n int) (err error) {
 	printResults(results, n)
 	fmt.Println()
 	return printSizes(programs, inits)
-}
-
-// output runs a command and returns what it printed.
-func output(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return string(bytes.TrimSpace(out)), nil
 }

@@ -1,49 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"runtime"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/iam-authenticator/authenticator/bench/report"
 )
-
-// describeMachine says what the figures are true for.
-func describeMachine(ctx context.Context) (string, error) {
-	goVersion, err := output(ctx, "go", "env", "GOVERSION", "GOOS", "GOARCH")
-	if err != nil {
-		return "", err
-	}
-	commit, err := output(ctx, "git", "rev-parse", "--short", "HEAD")
-	if err != nil {
-		return "", err
-	}
-	changes, err := output(ctx, "git", "status", "--porcelain", "--untracked-files=no")
-	if err != nil {
-		return "", err
-	}
-	if changes != "" {
-		commit += " with uncommitted changes"
-	}
-	load := ""
-	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = ", load " + strings.Fields(string(data))[0] + " at the start"
-	}
-	return fmt.Sprintf("%s, %d cores%s; %s; commit %s; %s.", cpuModel(), runtime.NumCPU(), load,
-		strings.Join(strings.Fields(goVersion), " "), commit, time.Now().UTC().Format(time.DateOnly)), nil
-}
-
-func cpuModel() string {
-	data, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
 
 func printResults(results []result, n int) {
 	rows := [][]string{{"", "wall, median", "wall, p95", "above the floor", "CPU", "peak memory"}}
@@ -57,7 +20,7 @@ func printResults(results []result, n int) {
 			megabytes(quantile(r.peak, 0.5)),
 		})
 	}
-	printTable(rows)
+	report.Table(rows)
 	fmt.Printf("\n%d runs of each, in turn; CPU (user and system) and memory are medians. The memory of\nhello world is an upper bound: the program that measures it is no smaller.\n", n)
 }
 
@@ -77,7 +40,7 @@ func printSizes(p programs, inits []initCost) error {
 	if n := len(inits) - top; n > 0 {
 		rows = append(rows, rest.row(fmt.Sprintf("%d others", n)))
 	}
-	printTable(append(rows, total.row("all")))
+	report.Table(append(rows, total.row("all")))
 
 	var sizes [2]int64
 	for i, path := range []string{p.authenticator, p.hello} {
@@ -104,33 +67,3 @@ func milliseconds(d time.Duration) string {
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-// printTable prints a Markdown table, whose first row is the head, in columns that a terminal shows well.
-func printTable(rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for i, row := range rows {
-		for j, cell := range row {
-			if j == 0 {
-				fmt.Printf("| %-*s |", widths[j], cell)
-			} else {
-				fmt.Printf(" %*s |", widths[j], cell)
-			}
-		}
-		fmt.Println()
-		if i == 0 {
-			for j, width := range widths {
-				if j == 0 {
-					fmt.Printf("|%s|", strings.Repeat("-", width+2))
-				} else {
-					fmt.Printf("%s:|", strings.Repeat("-", width+1))
-				}
-			}
-			fmt.Println()
-		}
-	}
-}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/iam-authenticator/authenticator/bench/report"
 	"github.com/iam-authenticator/authenticator/e2e/bed"
 )
 
@@ -41,7 +42,7 @@ func run(ctx context.Context, list string) error {
 	if err != nil {
 		return err
 	}
-	where, err := describeMachine(ctx)
+	where, err := report.Machine(ctx)
 	if err != nil {
 		return err
 	}
