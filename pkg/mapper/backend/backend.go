@@ -4,10 +4,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,10 +53,9 @@ type Set struct {
 	mu      sync.Mutex
 	made    map[string]Runner // by name, also those that are not in use now
 	pending []Runner          // made, but not running yet
-	seen    string            // what was read of the mode file
-	leaving bool              // whether the mode file was gone when last looked at
-	retry   bool              // whether the modes it names could not be put in use
 	modeErr error             // why the mode file is not in force
+
+	missed int // how often in a row the mode file was not there; for followOnce only
 }
 
 // inUse is what the modes of the moment name. It never changes.
@@ -141,7 +138,7 @@ func (s *Set) takePending() []Runner {
 func (s *Set) use(modes []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var made []Runner
+	made := map[string]Runner{}
 	mappers := slices.Clone(s.options.First)
 	for _, name := range modes {
 		m, ok := s.made[name]
@@ -150,14 +147,14 @@ func (s *Set) use(modes []string) error {
 			if m, err = s.options.Make(name); err != nil {
 				return fmt.Errorf("backend %s: %w", name, err)
 			}
-			made = append(made, m)
+			made[name] = m
 		}
 		mappers = append(mappers, m)
 	}
-	for _, m := range made {
-		s.made[m.Name()] = m
+	for name, m := range made {
+		s.made[name] = m
+		s.pending = append(s.pending, m)
 	}
-	s.pending = append(s.pending, made...)
 	s.current.Store(&inUse{modes: slices.Clone(modes), mappers: mappers, chain: mapper.NewChain(mappers, s.options.Chain)})
 	return nil
 }
@@ -168,31 +165,22 @@ func (s *Set) followOnce() {
 	if s.options.ModeFile == "" {
 		return
 	}
-	modes, seen, err := readModeFile(s.options.ModeFile)
-	s.mu.Lock()
-	unchanged, failed := seen == s.seen, s.retry
-	// Being replaced, it may be gone for a moment: that counts when it is seen twice.
-	wait := seen == gone && s.seen != gone && s.seen != "" && !s.leaving
-	s.leaving = seen == gone
-	if !wait {
-		s.seen = seen
-	}
-	s.mu.Unlock()
-	if wait || unchanged && !failed {
-		return
-	}
-	if err == nil && modes == nil {
-		modes = s.options.Modes // the file is gone
-	} else if err == nil {
+	modes, err := readModeFile(s.options.ModeFile)
+	switch {
+	case err != nil:
+		s.missed = 0
+	case modes == nil:
+		// Being replaced, it may be gone for a moment: that counts when it is seen twice.
+		if s.missed++; s.missed == 1 {
+			return
+		}
+		modes = s.options.Modes
+	default:
+		s.missed = 0
 		modes, err = s.options.CheckModes(modes)
 	}
-	if err == nil && !slices.Equal(modes, s.current.Load().modes) {
-		before := s.current.Load().modes
-		err = s.use(modes)
-		s.mu.Lock()
-		s.retry = err != nil // it may be mended without a change of the file
-		s.mu.Unlock()
-		if err == nil {
+	if before := s.current.Load().modes; err == nil && !slices.Equal(modes, before) {
+		if err = s.use(modes); err == nil {
 			s.options.Log.Warn("backend modes switched", zap.Strings("from", before), zap.Strings("to", modes), zap.String("path", s.options.ModeFile))
 		}
 	}
@@ -206,8 +194,3 @@ func (s *Set) followOnce() {
 	defer s.mu.Unlock()
 	s.modeErr = err
 }
-
-// errNoMode is returned for a mode file that names nothing.
-var errNoMode = errors.New("it names no backend, want for example {\"backendMode\":\"MountedFile DynamicFile\"}")
-
-func splitModes(text string) []string { return strings.Fields(strings.ReplaceAll(text, ",", " ")) }

@@ -7,13 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // maxModeFile bounds the mode file, in bytes.
 const maxModeFile = 64 << 10
-
-// gone is what was read of a file that is not there.
-const gone = "gone"
 
 // ParseModeFile parses the backend mode file of aws-iam-authenticator: JSON with the
 // key backendMode, the names of backends in order, separated by spaces or commas. Its
@@ -25,29 +23,28 @@ func ParseModeFile(data []byte) ([]string, error) {
 	if err := json.Unmarshal(data, &document); err != nil {
 		return nil, fmt.Errorf("not as expected: %w", err)
 	}
-	modes := splitModes(document.BackendMode)
+	modes := strings.Fields(strings.ReplaceAll(document.BackendMode, ",", " "))
 	if len(modes) == 0 {
-		return nil, errNoMode
+		return nil, errors.New(`it names no backend, want for example {"backendMode":"MountedFile DynamicFile"}`)
 	}
 	return modes, nil
 }
 
-// readModeFile returns the modes of the file, or nil if there is none, and a text
-// that is equal if and only if what was read is.
-func readModeFile(path string) (modes []string, seen string, err error) {
+// readModeFile returns the modes of the file, or nil if there is none.
+func readModeFile(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, gone, nil
-	}
-	if err == nil && !info.Mode().IsRegular() { // opening a named pipe would block
-		err = errors.New("it is not a regular file")
+		return nil, nil
 	}
 	if err != nil {
-		return nil, "error: " + err.Error(), err
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a named pipe would block
+		return nil, errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, "error: " + err.Error(), err
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxModeFile+1))
@@ -55,8 +52,7 @@ func readModeFile(path string) (modes []string, seen string, err error) {
 		err = fmt.Errorf("more than %d bytes", maxModeFile)
 	}
 	if err != nil {
-		return nil, "error: " + err.Error(), err
+		return nil, err
 	}
-	modes, err = ParseModeFile(data)
-	return modes, "data: " + string(data), err
+	return ParseModeFile(data)
 }
