@@ -42,12 +42,7 @@ func TestServerDoesWhatItsConfigurationSays(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	var free portRange
-	var ports [2]int
-	for i := range ports {
-		ports[i], err = free.next()
-		must(t, err)
-	}
+	ports := freePorts(t, 2)
 	file := write("config.yaml", fmt.Sprintf(`
 clusterID: new
 server:
@@ -76,14 +71,7 @@ server:
 	c.Server.ReservedPrefixConfig[0].Prefixes = append(c.Server.ReservedPrefixConfig[0].Prefixes, "evil")
 	must(t, c.CompleteServer())
 
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- runServer(ctx, c, file, zap.NewNop()) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	waitFor(t, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
+	startServer(t, c, file, "readyz")
 
 	pem, err := os.ReadFile(filepath.Join(dir, "state", "ca.pem"))
 	must(t, err)
@@ -95,17 +83,10 @@ server:
 		t.Helper()
 		creds, err := sts.Session("arn:aws:iam::"+account+":role/dev", session)
 		must(t, err)
-		bearer, err := token.Presign(t.Context(), creds.AWS(), token.PresignOptions{ClusterID: clusterID, Region: "us-east-1"})
-		must(t, err)
-		body := fmt.Sprintf(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":%q}}`, bearer.Value)
-		resp, err := client.Post(fmt.Sprintf("https://127.0.0.1:%d/authenticate", ports[0]), "application/json", strings.NewReader(body))
-		must(t, err)
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		must(t, err)
+		code, text := postReview(t, client, ports[0], creds, clusterID)
 		var answer struct{ Status map[string]any }
 		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&answer); err != nil {
-			t.Fatalf("%d %s", resp.StatusCode, text)
+			t.Fatalf("%d %s", code, text)
 		}
 		return answer.Status
 	}
@@ -140,12 +121,7 @@ func TestServerAsksForClientCertificates(t *testing.T) {
 	must(t, err)
 	file := filepath.Join(dir, "config.yaml")
 	must(t, os.WriteFile(file, []byte("clusterID: c\n"), 0o600))
-	var free portRange
-	var ports [2]int
-	for i := range ports {
-		ports[i], err = free.next()
-		must(t, err)
-	}
+	ports := freePorts(t, 2)
 	c := config.Default()
 	c.ClusterID = "c"
 	c.Server.Port, c.Server.HealthPort = ports[0], ports[1]
@@ -153,14 +129,7 @@ func TestServerAsksForClientCertificates(t *testing.T) {
 	c.Server.ClientCAFile = filepath.Join(dir, "apiserver", "ca.pem")
 	c.Server.APIServerCertFile, c.Server.APIServerKeyFile = "/pki/apiserver.crt", "/pki/apiserver.key"
 	must(t, c.CompleteServer())
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- runServer(ctx, c, file, zap.NewNop()) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	waitFor(t, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
+	startServer(t, c, file, "readyz")
 
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	if resp, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[0])); err == nil {
@@ -188,12 +157,7 @@ func TestServerWithoutItsAPIServerSaysNothingRatherThanNo(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.yaml")
 	must(t, os.WriteFile(file, []byte("clusterID: c\n"), 0o600))
-	var free portRange
-	var ports [3]int
-	for i := range ports {
-		ports[i], err = free.next()
-		must(t, err)
-	}
+	ports := freePorts(t, 3)
 	c := config.Default()
 	c.ClusterID = "c"
 	s := &c.Server
@@ -204,14 +168,7 @@ func TestServerWithoutItsAPIServerSaysNothingRatherThanNo(t *testing.T) {
 	s.STSEmulator = config.STSEmulator{Address: emulator.Addr(), CAFile: filepath.Join(dir, "sts.pem")}
 	must(t, os.WriteFile(s.STSEmulator.CAFile, emulator.CAPEM(), 0o600))
 	must(t, c.CompleteServer())
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- runServer(ctx, c, file, zap.NewNop()) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	waitFor(t, fmt.Sprintf("http://127.0.0.1:%d/livez", ports[1]))
+	startServer(t, c, file, "livez")
 
 	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
 	must(t, err)
@@ -228,18 +185,51 @@ func TestServerWithoutItsAPIServerSaysNothingRatherThanNo(t *testing.T) {
 	for role, want := range map[string]string{"dev": "503 MapperNotReady", "admins": `200 {"kind"`} {
 		creds, err := sts.Session("arn:aws:iam::111122223333:role/"+role, "alice")
 		must(t, err)
-		bearer, err := token.Presign(t.Context(), creds.AWS(), token.PresignOptions{ClusterID: "c", Region: "us-east-1"})
-		must(t, err)
-		body := fmt.Sprintf(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":%q}}`, bearer.Value)
-		resp, err := client.Post(fmt.Sprintf("https://127.0.0.1:%d/authenticate", ports[0]), "application/json", strings.NewReader(body))
-		must(t, err)
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		must(t, err)
-		if got := fmt.Sprint(resp.StatusCode, " ", string(text)); !strings.HasPrefix(got, want) {
+		code, text := postReview(t, client, ports[0], creds, "c")
+		if got := fmt.Sprint(code, " ", string(text)); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: answer %s, want %s", role, got, want)
 		}
 	}
+}
+
+// startServer runs a server until the end of the test, and waits until a health path
+// answers.
+func startServer(t *testing.T, c config.Config, file, path string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- runServer(ctx, c, file, zap.NewNop()) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-done)
+	})
+	waitFor(t, fmt.Sprintf("http://127.0.0.1:%d/%s", c.Server.HealthPort, path))
+}
+
+// postReview makes a token with the credentials and asks the webhook about it.
+func postReview(t *testing.T, client *http.Client, port int, creds awstest.Credentials, clusterID string) (code int, body []byte) {
+	t.Helper()
+	bearer, err := token.Presign(t.Context(), creds.AWS(), token.PresignOptions{ClusterID: clusterID, Region: "us-east-1"})
+	must(t, err)
+	review := fmt.Sprintf(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":%q}}`, bearer.Value)
+	resp, err := client.Post(fmt.Sprintf("https://127.0.0.1:%d/authenticate", port), "application/json", strings.NewReader(review))
+	must(t, err)
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	must(t, err)
+	return resp.StatusCode, body
+}
+
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var free portRange
+	ports := make([]int, n)
+	for i := range ports {
+		var err error
+		ports[i], err = free.next()
+		must(t, err)
+	}
+	return ports
 }
 
 // waitFor waits until a URL answers 200, for 15 seconds at most.
