@@ -66,6 +66,7 @@ type principal struct {
 type accessKey struct {
 	secret    string
 	principal *principal
+	inactive  bool
 }
 
 // AddUser creates an IAM user, "arn:aws:iam::123456789012:user/path/name", and a
@@ -178,6 +179,19 @@ func (s *STS) PrincipalID(arn string) string {
 	return p.id
 }
 
+// SetActive activates or deactivates a long-term access key, as UpdateAccessKey of IAM
+// does.
+func (s *STS) SetActive(accessKeyID string, active bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.keys[accessKeyID]
+	if !ok {
+		return fmt.Errorf("no access key %q", accessKeyID)
+	}
+	k.inactive = !active
+	return nil
+}
+
 // find returns the user, role or root with exactly that ARN.
 func (s *STS) find(arn string) (*principal, error) {
 	s.mu.RLock()
@@ -230,7 +244,7 @@ func (s *STS) addWithKey(arn, kind, id, secret string) (Credentials, error) {
 }
 
 func (s *STS) addKey(p *principal, id, secret string) Credentials {
-	s.keys[id] = &accessKey{secret, p}
+	s.keys[id] = &accessKey{secret: secret, principal: p}
 	return Credentials{AccessKeyID: id, SecretAccessKey: secret, ARN: p.arn}
 }
 

@@ -46,15 +46,26 @@ func NewServer(s *STS, address string) (*Server, error) {
 	if !isLoopback(host) {
 		return nil, fmt.Errorf("listen address %q: the STS emulator is for loopback only, e.g. 127.0.0.1:0", address)
 	}
-	ca, err := newAuthority(&s.hosts)
-	if err != nil {
-		return nil, fmt.Errorf("certification authority: %w", err)
-	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
+	srv, err := serveOn(s, listener)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return srv, nil
+}
 
+// NewMemoryServer serves s until Close over connections within the process, which are
+// made with Dial. They work in a bubble of testing/synctest, where time is virtual.
+func NewMemoryServer(s *STS) (*Server, error) { return serveOn(s, newMemory()) }
+
+func serveOn(s *STS, listener net.Listener) (*Server, error) {
+	ca, err := newAuthority(&s.hosts)
+	if err != nil {
+		return nil, fmt.Errorf("certification authority: %w", err)
+	}
 	srv := &Server{listener: listener, done: make(chan struct{}), authority: ca}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // HTTP/1.1 only, as STS
@@ -92,6 +103,15 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // URL returns the address as a URL.
 func (s *Server) URL() string { return "https://" + s.Addr() }
 
+// Dial connects to the server, whatever kind it is.
+func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
+	if m, ok := s.listener.(*memory); ok {
+		return m.dial(ctx)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", s.Addr())
+}
+
 // CAPEM returns the certificate of the authority, in PEM.
 func (s *Server) CAPEM() []byte { return s.authority.pem }
 
@@ -107,10 +127,7 @@ func (s *Server) CertPool() *x509.CertPool {
 func (s *Server) Client() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				var d net.Dialer
-				return d.DialContext(ctx, network, s.Addr())
-			},
+			DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) },
 			TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -187,4 +188,28 @@ func BenchmarkGetCallerIdentity(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestMemoryServerServesInVirtualTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := New(Options{})
+		server, err := NewMemoryServer(sts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		client := server.Client()
+		defer client.CloseIdleConnections()
+
+		sts.SetFault(Fault{Latency: time.Hour})
+		start := time.Now()
+		resp, err := client.Get("https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if took := time.Since(start); resp.StatusCode != http.StatusForbidden || took != time.Hour {
+			t.Errorf("answered %d after %s, want 403 after an hour", resp.StatusCode, took)
+		}
+	})
 }

@@ -92,7 +92,7 @@ func (s *STS) lookup(keyID, token string, now time.Time) (caller, string, *apiEr
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		k, ok := s.keys[keyID]
-		if !ok {
+		if !ok || k.inactive {
 			return caller{}, "", invalidToken()
 		}
 		p := k.principal
