@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -14,6 +17,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/server"
 	"github.com/iam-authenticator/authenticator/pkg/server/certs"
+	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
 const serverHelp = `Run the authentication webhook.
@@ -56,7 +60,11 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	flags.StringSliceVar(&s.BootstrapAdmin, "bootstrap-admin", s.BootstrapAdmin, "`ARN` of a role or user that always gets in as a cluster administrator; may be given again")
 	flags.StringVar(&s.DynamicFilePath, "dynamic-file", s.DynamicFilePath, "`file` of the backend DynamicFile")
 	flags.IntVar(&s.STSConcurrency, "sts-concurrency", s.STSConcurrency, "calls to one STS endpoint in flight")
-	flags.DurationVar(&s.STSTimeout, "sts-timeout", s.STSTimeout, "bound of one call to STS")
+	flags.DurationVar(&s.STSTimeout, "sts-timeout", s.STSTimeout, "bound of the calls to STS for one token")
+	flags.IntVar(&s.STSQPS, "sts-qps", s.STSQPS, "calls to STS per second; 0 for no bound")
+	flags.IntVar(&s.STSBurst, "sts-burst", s.STSBurst, "calls to STS at once after a pause")
+	flags.DurationVar(&s.TokenCache.TTL, "token-cache-ttl", s.TokenCache.TTL, "how long a token that STS vouched for is good for, and how long a disabled access key still works; 0 to ask each time")
+	flags.BoolVar(&s.TokenCache.StaleOnError, "token-cache-stale-on-error", s.TokenCache.StaleOnError, "while STS can't be asked, let in who got in before, until the token ends")
 	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
 	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the API server, for sources in the cluster (default: as a pod does)")
 	flags.StringVar(&s.Master, "master", s.Master, "`URL` of the API server, for sources in the cluster")
@@ -114,13 +122,21 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	metrics := server.NewMetrics(server.MetricsOptions{
 		Version: b.Version, Revision: b.Commit, Mappers: backends.Mappers, CertificateExpiry: certificate.NotAfter,
 	})
+	verifier, err := newVerifier(c, token.VerifierOptions{
+		WarmRegions:     warmRegions(),
+		Observe:         metrics.STSCall,
+		EndpointChanged: func(e token.EndpointStatus) { logEndpoint(log, e) },
+		Panicked: func(value any, stack []byte) {
+			log.Error("the verification of a token panicked; please report this", zap.Any("panic", value), zap.ByteString("stack", stack))
+		},
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	metrics.ShowVerifier(verifier.Stats)
 	advice := []server.Check{
 		{Name: "certificate", Err: certificate.Healthy, Advisory: true},
 		{Name: "backend mode file", Err: backends.ModeFileErr, Advisory: true},
-	}
-	verifier, err := newVerifier(c, metrics.STSCall)
-	if err != nil {
-		return usageError{err}
 	}
 	tlsConfig := server.TLSConfig(certificate.GetCertificate)
 	if s.ClientCAFile != "" {
@@ -154,20 +170,41 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		}),
 		Metrics:        metrics,
 		HealthListener: health,
-		Checks:         func() []server.Check { return append(server.MapperChecks(backends.Mappers()), advice...) },
-		Profiling:      s.Profiling,
-		Log:            log,
+		Checks: func() []server.Check {
+			return slices.Concat(server.MapperChecks(backends.Mappers()), server.STSChecks(verifier.Stats()), advice)
+		},
+		Profiling: s.Profiling,
+		Log:       log,
 	})
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Run(ctx) })
 	group.Go(func() error { return backends.Run(ctx) })
+	group.Go(func() error { return verifier.Run(ctx) })
 	group.Go(func() error { return srv.Run(ctx) })
 	log.Info("webhook serves", zap.Stringer("address", webhook.Addr()), zap.String("kubeconfig", s.GenerateKubeconfig),
 		zap.String("next", "start kube-apiserver with --authentication-token-webhook-config-file and --authentication-token-webhook-version=v1"))
 	err = group.Wait()
 	log.Info("authenticator ends")
 	return err
+}
+
+// warmRegions is the region that the server runs in, if the environment says so.
+func warmRegions() []string {
+	region := cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+	if region == "" {
+		return nil
+	}
+	return []string{region}
+}
+
+func logEndpoint(log *zap.Logger, e token.EndpointStatus) {
+	fields := []zap.Field{zap.String("endpoint", e.Host), zap.String("state", e.State)}
+	if e.Err != nil {
+		log.Warn("STS endpoint is down: new logins by it get a 503, and those remembered stand", append(fields, zap.Error(e.Err))...)
+		return
+	}
+	log.Info("STS endpoint answers", append(fields, zap.Duration("latency", e.Latency))...)
 }
 
 func certificateOptions(s config.Server, log *zap.Logger) certs.Options {

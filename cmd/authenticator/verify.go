@@ -58,7 +58,7 @@ func newVerifyCommand(g *globals, std streams) *cobra.Command {
 			}
 			text = string(data)
 		}
-		verifier, err := newVerifier(c, nil)
+		verifier, err := newVerifier(c, token.VerifierOptions{})
 		if err != nil {
 			return usageError{err}
 		}
@@ -74,8 +74,9 @@ func newVerifyCommand(g *globals, std streams) *cobra.Command {
 	return cmd
 }
 
-// newVerifier makes the verifier that a configuration describes.
-func newVerifier(c config.Config, observe func(token.Call)) (*token.Verifier, error) {
+// newVerifier makes the verifier that a configuration describes, with the callbacks
+// in o.
+func newVerifier(c config.Config, o token.VerifierOptions) (*token.Verifier, error) {
 	s := c.Server
 	transport := token.TransportOptions{Concurrency: s.STSConcurrency, EmulatorAddress: s.STSEmulator.Address}
 	if s.STSEmulator.Address != "" && s.STSEmulator.CAFile == "" {
@@ -91,16 +92,22 @@ func newVerifier(c config.Config, observe func(token.Call)) (*token.Verifier, er
 			return nil, fmt.Errorf("CA of the STS emulator: no certificate in %s", s.STSEmulator.CAFile)
 		}
 	}
-	return token.NewVerifier(token.VerifierOptions{
-		ClusterIDs:   c.ClusterIDs(),
-		Partition:    s.Partition,
-		ExtraRegions: s.STSRegions,
-		Transport:    token.NewTransport(transport),
-		Timeout:      s.STSTimeout,
-		Concurrency:  2 * s.STSConcurrency,
-		UserAgent:    userAgent(),
-		Observe:      observe,
-	})
+	o.ClusterIDs = c.ClusterIDs()
+	o.Partition = s.Partition
+	o.ExtraRegions = s.STSRegions
+	o.Transport = token.NewTransport(transport)
+	o.Timeout = s.STSTimeout
+	o.Calls = token.CallOptions{
+		Concurrency: 2 * s.STSConcurrency,
+		Rate:        float64(s.STSQPS), Burst: s.STSBurst,
+		KeyRate: float64(s.STSAccessKeyQPS), KeyBurst: s.STSAccessKeyBurst,
+	}
+	o.Cache = token.CacheOptions{
+		TTL: s.TokenCache.TTL, StaleOnError: s.TokenCache.StaleOnError, NegativeTTL: s.TokenCache.NegativeTTL,
+		Entries: s.TokenCache.MaxEntries, Bytes: s.TokenCache.MaxBytes,
+	}
+	o.UserAgent = userAgent()
+	return token.NewVerifier(o)
 }
 
 // printedIdentity has the keys of aws-iam-authenticator.

@@ -32,8 +32,18 @@ type Server struct {
 	STSRegions []string `yaml:"stsRegions"`
 	// STSConcurrency is the number of calls to one STS endpoint in flight. Default 100.
 	STSConcurrency int `yaml:"stsConcurrency"`
-	// STSTimeout bounds one call to STS. Default 5s.
+	// STSTimeout bounds the calls to STS for one token. Default 5s.
 	STSTimeout time.Duration `yaml:"stsTimeout"`
+	// STSQPS and STSBurst bound the calls to STS per second, and how many may be made
+	// at once after a pause. Default 500 each. 0 QPS is no bound.
+	STSQPS   int `yaml:"stsQps"`
+	STSBurst int `yaml:"stsBurst"`
+	// STSAccessKeyQPS and STSAccessKeyBurst are the same for one access key. Default 50
+	// and 200.
+	STSAccessKeyQPS   int `yaml:"stsAccessKeyQps"`
+	STSAccessKeyBurst int `yaml:"stsAccessKeyBurst"`
+	// TokenCache remembers what STS said about tokens.
+	TokenCache TokenCache `yaml:"tokenCache"`
 	// STSEmulator sends every call to an STS emulator. For tests and demonstrations.
 	STSEmulator STSEmulator `yaml:"stsEmulator"`
 
@@ -117,6 +127,21 @@ type STSEmulator struct {
 	CAFile  string `yaml:"caFile"`  // PEM
 }
 
+// TokenCache says how long what STS said about a token is good for.
+type TokenCache struct {
+	// TTL is how long an identity is good for before STS is asked again. Default 1m; 0
+	// asks each time.
+	TTL time.Duration `yaml:"ttl"`
+	// StaleOnError lets an identity stand until the token's end while STS can't be
+	// asked. Default true.
+	StaleOnError bool `yaml:"staleOnError"`
+	// NegativeTTL is how long a refusal of STS is good for. Default 10s.
+	NegativeTTL time.Duration `yaml:"negativeTTL"`
+	// MaxEntries and MaxBytes bound the cache. Default 50000 and 67108864.
+	MaxEntries int `yaml:"maxEntries"`
+	MaxBytes   int `yaml:"maxBytes"`
+}
+
 // ReservedPrefixes are username prefixes that no mapping of a backend may give.
 type ReservedPrefixes struct {
 	Backend  string   `yaml:"backendmode"`
@@ -136,9 +161,17 @@ const (
 // Default returns the configuration that holds where nothing else is said.
 func Default() Config {
 	return Config{Server: Server{
-		Partition:                 "aws",
-		STSConcurrency:            100,
-		STSTimeout:                5 * time.Second,
+		Partition:         "aws",
+		STSConcurrency:    100,
+		STSTimeout:        5 * time.Second,
+		STSQPS:            500, // below the 600 that STS serves an account
+		STSBurst:          500,
+		STSAccessKeyQPS:   50,
+		STSAccessKeyBurst: 200,
+		TokenCache: TokenCache{
+			TTL: time.Minute, StaleOnError: true, NegativeTTL: 10 * time.Second,
+			MaxEntries: 50_000, MaxBytes: 64 << 20,
+		},
 		Address:                   "127.0.0.1",
 		Port:                      21362,
 		Hostname:                  "localhost",

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
@@ -43,14 +44,9 @@ func (c *Config) CompleteServer() error {
 	}
 	errs = append(errs, c.completeBackends()...)
 	errs = append(errs, c.Server.checkListen()...)
+	errs = append(errs, c.Server.checkVerification()...)
 
 	s := c.Server
-	if s.STSConcurrency < 1 {
-		errs = append(errs, fmt.Errorf("server.stsConcurrency %d, want at least 1", s.STSConcurrency))
-	}
-	if s.STSTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("server.stsTimeout %s, want more than 0s", s.STSTimeout))
-	}
 	for _, account := range s.ScrubbedAccounts {
 		if err := iam.CheckAccount(account); err != nil {
 			errs = append(errs, fmt.Errorf("server.scrubbedAccounts: %w", err))
@@ -130,6 +126,38 @@ func (s Server) CheckBackends(modes []string) ([]string, error) {
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// tokenLifetime is the longest that a time to live can matter.
+const tokenLifetime = 15 * time.Minute
+
+func (s Server) checkVerification() (errs []error) {
+	if s.STSTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("server.stsTimeout %s, want more than 0s", s.STSTimeout))
+	}
+	for _, n := range []struct {
+		key          string
+		value, least int
+		bound        bool // 0 is no bound, and a burst of 0 doesn't matter then
+	}{
+		{"stsConcurrency", s.STSConcurrency, 1, true},
+		{"stsQps", s.STSQPS, 0, true},
+		{"stsBurst", s.STSBurst, 1, s.STSQPS > 0},
+		{"stsAccessKeyQps", s.STSAccessKeyQPS, 0, true},
+		{"stsAccessKeyBurst", s.STSAccessKeyBurst, 1, s.STSAccessKeyQPS > 0},
+		{"tokenCache.maxEntries", s.TokenCache.MaxEntries, 1, s.TokenCache.TTL > 0},
+		{"tokenCache.maxBytes", s.TokenCache.MaxBytes, 1, s.TokenCache.TTL > 0},
+	} {
+		if n.bound && n.value < n.least {
+			errs = append(errs, fmt.Errorf("server.%s %d, want at least %d", n.key, n.value, n.least))
+		}
+	}
+	for key, ttl := range map[string]time.Duration{"ttl": s.TokenCache.TTL, "negativeTTL": s.TokenCache.NegativeTTL} {
+		if ttl < 0 || ttl > tokenLifetime {
+			errs = append(errs, fmt.Errorf("server.tokenCache.%s %s, want 0s (off) to %s, which is how long a token lives", key, ttl, tokenLifetime))
+		}
+	}
+	return errs
 }
 
 func (s Server) checkListen() (errs []error) {

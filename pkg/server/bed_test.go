@@ -102,6 +102,7 @@ func newBed(t testing.TB, change func(*bed)) *bed {
 		Observe:    b.metrics.STSCall,
 	})
 	check(t, err)
+	b.metrics.ShowVerifier(b.verify.Stats)
 	b.webhook = NewWebhook(WebhookOptions{
 		Verifier: b.verify, Mapper: b.chain, Metrics: b.metrics, Log: log, ScrubbedAccounts: []string{"444455556666"},
 	})

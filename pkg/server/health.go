@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
 // Check is one condition of being ready. Err returns nil if it holds, and else an
@@ -26,6 +27,17 @@ func MapperChecks(mappers []mapper.Mapper) []Check {
 		checks = append(checks,
 			Check{Name: "mapper " + m.Name(), Err: func() error { return m.Status().Ready() }},
 			Check{Name: "mapper " + m.Name() + " up to date", Err: func() error { return m.Status().Err }, Advisory: true})
+	}
+	return checks
+}
+
+// STSChecks returns a check for each STS endpoint in use. They are advisory: to take
+// this server out of service would not bring STS back, and logins that it remembers go
+// on.
+func STSChecks(stats token.Stats) []Check {
+	var checks []Check
+	for _, e := range stats.Endpoints {
+		checks = append(checks, Check{Name: "STS " + e.Host, Err: func() error { return e.Err }, Advisory: true})
 	}
 	return checks
 }

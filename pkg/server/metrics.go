@@ -24,8 +24,20 @@ type Metrics struct {
 	badRequests  *prometheus.CounterVec
 	stsCalls     *prometheus.CounterVec
 	stsSeconds   *prometheus.HistogramVec
+	stsProbes    *prometheus.CounterVec
+	verified     *prometheus.CounterVec
 	breakGlass   prometheus.Counter
 	registry     *prometheus.Registry
+
+	// byReason has the series of every reason, looked up once.
+	byReason map[reason.Code]loginSeries
+	bySource map[token.Source]prometheus.Counter
+}
+
+// loginSeries are the series that a login for one reason counts in.
+type loginSeries struct {
+	count   prometheus.Counter
+	seconds prometheus.Observer
 }
 
 // MetricsOptions says what else is shown.
@@ -63,15 +75,32 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Namespace: namespace, Name: "sts_call_duration_seconds", Buckets: seconds,
 			Help: "Time of a call to STS, by region of the endpoint.",
 		}, []string{"region"}),
+		stsProbes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "sts_probes_total",
+			Help: "Requests of our own to see how an STS endpoint does, by its region and reason code; it does well if it refuses.",
+		}, []string{"region", "reason"}),
+		verified: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "verifications_total",
+			Help: "Tokens that STS vouched for or refused, by where that is known from: sts (asked now), shared (with another request), cache, stale.",
+		}, []string{"source"}),
 		breakGlass: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "break_glass_logins_total",
 			Help: "Logins of bootstrap administrators, who get in whatever the mappings say.",
 		}),
 		registry: prometheus.NewRegistry(),
+		byReason: map[reason.Code]loginSeries{},
+		bySource: map[token.Source]prometheus.Counter{},
 	}
 	// Every reason has a series from the start, so that the first denial is an increase.
 	for _, code := range reason.Codes() {
-		m.logins.WithLabelValues(code.Outcome().String(), string(code))
+		outcome := code.Outcome().String()
+		m.byReason[code] = loginSeries{
+			count:   m.logins.WithLabelValues(outcome, string(code)),
+			seconds: m.loginSeconds.WithLabelValues(outcome),
+		}
+	}
+	for _, source := range token.Sources() {
+		m.bySource[source] = m.verified.WithLabelValues(string(source))
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info",
@@ -79,7 +108,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	}, []string{"version", "revision", "go_version"})
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 
-	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.breakGlass, build,
+	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.stsProbes, m.verified, m.breakGlass, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.Mappers != nil {
@@ -99,14 +128,28 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // STSCall counts a call to STS. It is the Observe of a token.Verifier.
 func (m *Metrics) STSCall(c token.Call) {
+	if c.Probe {
+		m.stsProbes.WithLabelValues(c.Region, string(c.Reason)).Inc()
+		return
+	}
 	m.stsCalls.WithLabelValues(c.Region, string(c.Reason)).Inc()
 	m.stsSeconds.WithLabelValues(c.Region).Observe(c.Duration.Seconds())
 }
 
 func (m *Metrics) login(code reason.Code, took time.Duration) {
-	outcome := code.Outcome().String()
-	m.logins.WithLabelValues(outcome, string(code)).Inc()
-	m.loginSeconds.WithLabelValues(outcome).Observe(took.Seconds())
+	series, ok := m.byReason[code]
+	if !ok { // the list of reasons is closed
+		series = m.byReason[reason.Internal]
+	}
+	series.count.Inc()
+	series.seconds.Observe(took.Seconds())
+}
+
+// verification counts a token that STS had a part in.
+func (m *Metrics) verification(source token.Source) {
+	if counter, ok := m.bySource[source]; ok {
+		counter.Inc()
+	}
 }
 
 func (m *Metrics) badRequest(status int) {

@@ -1,16 +1,15 @@
 package server
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
+	"unicode/utf8"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authenticationv1beta1 "k8s.io/api/authentication/v1beta1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -18,8 +17,15 @@ const (
 	// maxBody bounds the body of a TokenReview, in bytes. The API server bounds
 	// what it takes from its own callers to the same order.
 	maxBody = 1 << 20
+	// usualBody is what is set aside for a body before any of it has arrived, in
+	// bytes, whatever length its header announces: announcing costs a caller nothing.
+	usualBody = 8 << 10
 
 	kindTokenReview = "TokenReview"
+	apiV1           = authenticationv1.GroupName + "/v1"
+	apiV1beta1      = authenticationv1beta1.GroupName + "/v1beta1"
+
+	jsonType = "application/json"
 )
 
 // badRequest is a request that isn't a TokenReview. It is answered in plain text.
@@ -30,43 +36,59 @@ type badRequest struct {
 
 func (e *badRequest) Error() string { return e.text }
 
-// decodeReview reads a TokenReview of authentication.k8s.io/v1 or v1beta1, which
-// have the same form. Errors are *badRequest.
-func decodeReview(w http.ResponseWriter, r *http.Request) (*authenticationv1.TokenReview, error) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return nil, &badRequest{http.StatusMethodNotAllowed, "want a POST of a TokenReview"}
-	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, &badRequest{http.StatusUnsupportedMediaType, "want the content type application/json"}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, &badRequest{http.StatusRequestEntityTooLarge, fmt.Sprintf("body of more than %d bytes", maxBody)}
-		}
-		return nil, &badRequest{http.StatusBadRequest, "body could not be read"}
-	}
-	review := new(authenticationv1.TokenReview)
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, review); err != nil {
-		return nil, &badRequest{http.StatusBadRequest, "body is not a TokenReview in JSON"}
-	}
-	switch v1, v1beta1 := authenticationv1.SchemeGroupVersion.String(), authenticationv1beta1.SchemeGroupVersion.String(); {
-	case review.Kind != kindTokenReview:
-		return nil, &badRequest{http.StatusBadRequest, "want the kind " + kindTokenReview}
-	case review.APIVersion != v1 && review.APIVersion != v1beta1:
-		return nil, &badRequest{http.StatusBadRequest, "want the apiVersion " + v1 + " or " + v1beta1}
-	}
-	return review, nil
+// review is what counts of a TokenReview.
+type review struct {
+	apiVersion string // apiV1 or apiV1beta1, which have the same form
+	token      string
 }
 
-// encodeReview returns the answer to a review. It has the request's apiVersion, as
-// the API server accepts no other, and no audiences: tokens know none, and to echo
-// the ones asked for would vouch for them.
-func encodeReview(apiVersion string, status authenticationv1.TokenReviewStatus) ([]byte, error) {
-	status.Audiences = nil
-	return json.Marshal(authenticationv1.TokenReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: apiVersion, Kind: kindTokenReview},
-		Status:   status,
-	})
+// readReview reads the TokenReview that a request posts. Errors are *badRequest.
+func readReview(w http.ResponseWriter, r *http.Request) (review, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return review{}, &badRequest{http.StatusMethodNotAllowed, "want a POST of a TokenReview"}
+	}
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return review{}, &badRequest{http.StatusUnsupportedMediaType, "want the content type " + jsonType}
+	}
+	// Not from a pool: a body holds a token, which nobody is to find there later.
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), usualBody)) + bytes.MinRead)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return review{}, &badRequest{http.StatusRequestEntityTooLarge, fmt.Sprintf("body of more than %d bytes", maxBody)}
+		}
+		return review{}, &badRequest{http.StatusBadRequest, "body could not be read"}
+	}
+	if review, ok := scanReview(body.Bytes()); ok {
+		return review, nil
+	}
+	return decodeReview(body.Bytes())
+}
+
+func isJSON(contentType string) bool {
+	if contentType == jsonType {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == jsonType
+}
+
+// decodeReview reads a TokenReview in any form of JSON. It is as strict as the API
+// server is with objects of its own: letter case counts, a field has its type. A
+// repeated field, of which readers differ in the one they believe, is refused.
+func decodeReview(body []byte) (review, error) {
+	var object authenticationv1.TokenReview
+	repeated, err := kjson.UnmarshalStrict(body, &object, kjson.DisallowDuplicateFields)
+	switch {
+	case err != nil || !utf8.Valid(body):
+		return review{}, &badRequest{http.StatusBadRequest, "body is not a TokenReview in JSON"}
+	case len(repeated) > 0:
+		return review{}, &badRequest{http.StatusBadRequest, "body has a field twice"}
+	case object.Kind != kindTokenReview:
+		return review{}, &badRequest{http.StatusBadRequest, "want the kind " + kindTokenReview}
+	case object.APIVersion != apiV1 && object.APIVersion != apiV1beta1:
+		return review{}, &badRequest{http.StatusBadRequest, "want the apiVersion " + apiV1 + " or " + apiV1beta1}
+	}
+	return review{apiVersion: object.APIVersion, token: object.Spec.Token}, nil
 }

@@ -34,6 +34,11 @@ type Options struct {
 	Log       *zap.Logger
 }
 
+// MaxConcurrentStreams is how many requests an HTTP/2 connection of the webhook
+// carries at a time. The API server sends all of its logins over one: there is room
+// for 2,000 that wait for STS, and then for those that don't have to.
+const MaxConcurrentStreams = 2250
+
 // Server serves the webhook, health and metrics.
 type Server struct {
 	options     Options
@@ -63,6 +68,11 @@ func New(o Options) *Server { return &Server{options: o, readTimeout: readTimeou
 func (s *Server) Run(ctx context.Context) error {
 	webhook := s.httpServer(s.webhookRoutes())
 	webhook.TLSConfig = s.options.TLS
+	webhook.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: MaxConcurrentStreams,
+		// WriteTimeout ends requests; this ends a connection whose client doesn't read.
+		WriteByteTimeout: writeTimeout,
+	}
 	servers := []*http.Server{webhook}
 
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -6,20 +6,20 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
 // Verifier finds out who made a token. Its errors carry a reason code.
 type Verifier interface {
-	Verify(ctx context.Context, token string) (iam.Identity, error)
+	Verify(ctx context.Context, bearer string) (token.Verification, error)
 }
 
 // Mapper finds out who a principal is in Kubernetes. Its errors carry a reason code.
@@ -47,8 +47,8 @@ type Webhook struct {
 	verifier Verifier
 	mapper   Mapper
 	metrics  *Metrics
-	log      *zap.Logger // grants, and what concerns the server itself
-	refusals *zap.Logger // sampled, as anybody may send bad tokens
+	log      *zap.Logger
+	repeats  *repeats
 	scrubbed []string
 	now      func() time.Time
 }
@@ -56,13 +56,6 @@ type Webhook struct {
 // decisionTimeout is how long a login may take. The API server waits 30 seconds,
 // people don't.
 const decisionTimeout = 9 * time.Second
-
-// Refusals that repeat one reason are logged in full up to so many a second, and
-// then one in so many.
-const (
-	refusalsLogged  = 20
-	refusalsSampled = 100
-)
 
 // NewWebhook returns a Webhook.
 func NewWebhook(o WebhookOptions) *Webhook {
@@ -74,9 +67,7 @@ func NewWebhook(o WebhookOptions) *Webhook {
 		mapper:   o.Mapper,
 		metrics:  o.Metrics,
 		log:      o.Log,
-		refusals: o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-			return zapcore.NewSamplerWithOptions(core, time.Second, refusalsLogged, refusalsSampled)
-		})),
+		repeats:  newRepeats(),
 		scrubbed: o.ScrubbedAccounts,
 		now:      o.Now,
 	}
@@ -84,43 +75,49 @@ func NewWebhook(o WebhookOptions) *Webhook {
 
 // decision is how a login ended.
 type decision struct {
-	err  error // nil: the user gets in
-	id   iam.Identity
-	user mapper.User
+	err error // nil: the user gets in
+	id  iam.Identity
+	// source is where the identity comes from, or STS's refusal; empty if STS had no
+	// part in it.
+	source token.Source
+	user   mapper.User
 }
 
 // ServeHTTP answers one TokenReview.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	review, err := decodeReview(w, r)
+	review, err := readReview(w, r)
 	if bad, ok := errors.AsType[*badRequest](err); ok {
 		h.metrics.badRequest(bad.status)
-		h.refusals.Info("request refused", zap.Int("status", bad.status), zap.String("detail", bad.text), zap.String("remote", r.RemoteAddr))
+		h.logBadRequest(r, bad)
 		http.Error(w, bad.text, bad.status)
 		return
 	}
 	start := h.now()
 	ctx, cancel := context.WithTimeout(r.Context(), decisionTimeout)
 	defer cancel()
-	d := h.decide(ctx, review.Spec.Token)
+	d := h.decide(ctx, review.token)
 	took := h.now().Sub(start)
 	h.metrics.login(reason.Of(d.err), took)
+	h.metrics.verification(d.source)
 	if d.err == nil && d.user.Mapper == mapper.BootstrapAdmin {
 		h.metrics.breakGlass.Inc()
 	}
 	h.logDecision(r, d, took)
-	h.answer(w, review.APIVersion, d)
+	h.answer(w, review.apiVersion, d)
 }
 
 // decide never panics: a defect that one token triggers ends that login alone, and
 // as "don't know".
-func (h *Webhook) decide(ctx context.Context, token string) (d decision) {
+func (h *Webhook) decide(ctx context.Context, bearer string) (d decision) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.log.Error("login panicked; please report this", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 			d = decision{err: reason.New(reason.Internal, "the login could not be decided")}
 		}
 	}()
-	if d.id, d.err = h.verifier.Verify(ctx, token); d.err != nil {
+	verification, err := h.verifier.Verify(ctx, bearer)
+	d.id, d.source, d.err = verification.Identity, verification.Source, err
+	if err != nil {
 		return d
 	}
 	if d.user, d.err = h.mapper.Map(ctx, d.id); d.err != nil {
@@ -137,15 +134,15 @@ func (h *Webhook) decide(ctx context.Context, token string) (d decision) {
 // to the API server was measured: see TestAnswersTheAPIServerUnderstands
 // in e2e/bed.
 func (h *Webhook) answer(w http.ResponseWriter, apiVersion string, d decision) {
-	var status authenticationv1.TokenReviewStatus
+	var body []byte
 	switch code := reason.Of(d.err); code.Outcome() {
 	case reason.Accepted:
-		status.Authenticated = true
-		status.User = h.userInfo(d)
+		body = encodeGrant(apiVersion, h.userInfo(d))
 	case reason.Rejected:
-		// Without an error the API server remembers the refusal.
+		// Without a text the API server remembers the refusal.
+		body = encodeRefusal(apiVersion, "")
 	case reason.Denied:
-		status.Error = h.refusalText(d)
+		body = encodeRefusal(apiVersion, h.refusalText(d))
 	default:
 		// A date, not a number of seconds: at "1" the API server calls 30 times more,
 		// once a second, while the person waits.
@@ -153,13 +150,8 @@ func (h *Webhook) answer(w http.ResponseWriter, apiVersion string, d decision) {
 		http.Error(w, h.refusalText(d), http.StatusServiceUnavailable)
 		return
 	}
-	body, err := encodeReview(apiVersion, status)
-	if err != nil {
-		h.log.Error("answer could not be encoded", zap.Error(err))
-		http.Error(w, string(reason.Internal), http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", jsonType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // a caller that is gone needs no answer
 }
 
@@ -179,63 +171,25 @@ func (h *Webhook) isScrubbed(id iam.Identity) bool { return slices.Contains(h.sc
 
 // userInfo has the UID and the extra keys of aws-iam-authenticator, which policies
 // and audit pipelines know.
-func (h *Webhook) userInfo(d decision) authenticationv1.UserInfo {
+func (h *Webhook) userInfo(d decision) userInfo {
 	if h.isScrubbed(d.id) {
-		return authenticationv1.UserInfo{
-			Username: d.user.Username,
-			UID:      "aws-iam-authenticator:administrative:" + d.user.Username,
-			Groups:   d.user.Groups,
+		return userInfo{
+			username: d.user.Username,
+			uid:      "aws-iam-authenticator:administrative:" + d.user.Username,
+			groups:   d.user.Groups,
 		}
 	}
-	return authenticationv1.UserInfo{
-		Username: d.user.Username,
-		UID:      "aws-iam-authenticator:" + d.id.Account + ":" + d.id.UserID,
-		Groups:   d.user.Groups,
-		Extra: map[string]authenticationv1.ExtraValue{
-			"arn":          {d.id.ARN},
-			"canonicalArn": {d.id.CanonicalARN},
-			"sessionName":  {d.id.SessionName},
-			"accessKeyId":  {d.id.AccessKeyID},
-			"principalId":  {d.id.UserID},
-			"sigs.k8s.io/aws-iam-authenticator/principalId": {d.id.UserID},
+	return userInfo{
+		username: d.user.Username,
+		uid:      "aws-iam-authenticator:" + d.id.Account + ":" + d.id.UserID,
+		groups:   d.user.Groups,
+		extra: []extra{
+			{"accessKeyId", d.id.AccessKeyID},
+			{"arn", d.id.ARN},
+			{"canonicalArn", d.id.CanonicalARN},
+			{"principalId", d.id.UserID},
+			{"sessionName", d.id.SessionName},
+			{"sigs.k8s.io/aws-iam-authenticator/principalId", d.id.UserID},
 		},
 	}
-}
-
-// logDecision writes the one line of a login. Foreign tokens, such as those of
-// service accounts, are ordinary; they show at debug level only.
-func (h *Webhook) logDecision(r *http.Request, d decision, took time.Duration) {
-	code := reason.Of(d.err)
-	log, level, message := h.refusals, zapcore.WarnLevel, "login refused: "+string(code)
-	switch {
-	case d.err == nil && d.user.Mapper == mapper.BootstrapAdmin:
-		log, message = h.log, "BREAK-GLASS login granted to a bootstrap administrator"
-	case d.err == nil:
-		log, level, message = h.log, zapcore.InfoLevel, "login granted"
-	case code == reason.ForeignToken || code == reason.Canceled:
-		level = zapcore.DebugLevel
-	case code.Outcome() == reason.Unavailable:
-		message = "login not decided: " + string(code)
-	}
-	entry := log.Check(level, message)
-	if entry == nil {
-		return
-	}
-	fields := make([]zap.Field, 0, 12)
-	fields = append(fields,
-		zap.String("outcome", code.Outcome().String()),
-		zap.String("reason", string(code)),
-		zap.Duration("took", took),
-		zap.String("remote", r.RemoteAddr))
-	if d.err != nil {
-		fields = append(fields, zap.String("detail", d.err.Error()), zap.String("hint", code.Hint()))
-	}
-	if d.id.ARN != "" {
-		fields = append(fields, zap.String("arn", d.id.ARN), zap.String("principalId", d.id.UserID), zap.String("accessKeyId", d.id.AccessKeyID))
-	}
-	if d.err == nil {
-		fields = append(fields, zap.String("username", d.user.Username), zap.Strings("groups", d.user.Groups),
-			zap.String("mapper", d.user.Mapper), zap.String("entry", d.user.Entry))
-	}
-	entry.Write(fields...)
 }

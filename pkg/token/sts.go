@@ -34,39 +34,73 @@ type stsClient struct {
 // says signed it. Errors are *reason.Error; they quote nothing of an answer but
 // the error code, as STS echoes requests in its messages.
 func (c *stsClient) getCallerIdentity(ctx context.Context, r Request, clusterID string) (iam.Identity, error) {
+	a, err := c.get(ctx, r.Host, r.URL(), clusterID)
+	switch {
+	case err != nil:
+		return iam.Identity{}, err
+	case a.status != http.StatusOK:
+		return iam.Identity{}, c.refusal(r.Host, a)
+	}
+	return parseAnswer(r, a.body)
+}
+
+// probe sends a host a request that nobody signed, and returns how STS refuses it: an
+// error in any case. Callers can't influence what such a request meets.
+func (c *stsClient) probe(ctx context.Context, host string) error {
+	a, err := c.get(ctx, host, "https://"+host+"/?Action="+action+"&Version="+apiVersion, "")
+	switch {
+	case err != nil:
+		if t, ok := c.transport.(*Transport); ok {
+			t.CloseIdle(host) // the next probe gets a connection of its own
+		}
+		return err
+	case a.status == http.StatusOK:
+		return reason.New(reason.STSAnswerInvalid, "%s answers what nobody signed", host)
+	}
+	return c.refusal(host, a)
+}
+
+// answer is one whole HTTP answer.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// get makes one call and reads the answer. The cluster ID is left out if empty.
+func (c *stsClient) get(ctx context.Context, host, url, clusterID string) (answer, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(callCtx, http.MethodGet, r.URL(), nil)
+	req, err := http.NewRequestWithContext(callCtx, http.MethodGet, url, nil)
 	if err != nil {
-		return iam.Identity{}, reason.New(reason.Internal, "request to STS could not be built")
+		return answer{}, reason.New(reason.Internal, "request to STS could not be built")
 	}
-	req.Header.Set(ClusterIDHeader, clusterID)
+	if clusterID != "" {
+		req.Header.Set(ClusterIDHeader, clusterID)
+	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
 
 	// A transport, unlike a client, follows no redirect and keeps no cookie.
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return iam.Identity{}, c.callFailed(ctx, r.Host, err)
+		return answer{}, c.callFailed(ctx, host, err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		// Its "body" is the bare connection, which no context ends.
 		_ = resp.Body.Close()
-		return iam.Identity{}, reason.New(reason.STSAnswerInvalid, "%s answered %d", r.Host, resp.StatusCode)
+		return answer{}, reason.New(reason.STSAnswerInvalid, "%s answered %d", host, resp.StatusCode)
 	}
 	// Closing without draining gives up the connection if the body is too long.
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return iam.Identity{}, c.callFailed(ctx, r.Host, err)
+		return answer{}, c.callFailed(ctx, host, err)
 	}
 	if len(body) > maxAnswer {
-		return iam.Identity{}, reason.New(reason.STSAnswerInvalid, "%s answered %d with over %d bytes", r.Host, resp.StatusCode, maxAnswer)
+		return answer{}, reason.New(reason.STSAnswerInvalid, "%s answered %d with over %d bytes", host, resp.StatusCode, maxAnswer)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return iam.Identity{}, c.refusal(r.Host, resp, body)
-	}
-	return parseAnswer(r, body)
+	return answer{resp.StatusCode, resp.Header, body}, nil
 }
 
 // callFailed tells a caller that went away from an STS that did not answer.
@@ -76,9 +110,24 @@ func (c *stsClient) callFailed(ctx context.Context, host string, err error) erro
 		return reason.New(reason.Canceled, "the request was cancelled while %s was asked", host)
 	case errors.Is(err, context.DeadlineExceeded):
 		return reason.New(reason.STSUnreachable, "%s gave no answer in time (at most %s)", host, c.timeout)
+	case isDeadConnection(err):
+		return reason.New(reason.STSUnreachable, "call to %s: %w", host, errConnectionDied)
 	default:
 		return reason.New(reason.STSUnreachable, "call to %s: %s", host, describe(err))
 	}
+}
+
+// errConnectionDied says that a connection ended before the answer was complete. It was
+// most likely an old one: another try, on a new one, is worth while.
+var errConnectionDied = errors.New("the connection was closed before the answer was complete")
+
+func isDeadConnection(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // describe says why a call failed in words of ours: the HTTP library quotes what it
@@ -95,9 +144,6 @@ func describe(err error) string {
 	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 		return "timeout"
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the connection was closed before the answer was complete"
 	}
 	return "no valid HTTP answer"
 }
@@ -147,30 +193,30 @@ var refusals = map[string]reason.Code{
 // and the error code alone: the message may hold what the caller wrote. The one
 // exception is how STS says that a signature is too old or too young, which is the
 // code SignatureDoesNotMatch with a message that begins with words of STS's own.
-func (c *stsClient) refusal(host string, resp *http.Response, body []byte) error {
-	var answer struct {
+func (c *stsClient) refusal(host string, a answer) error {
+	var failure struct {
 		Error struct {
 			Code    string `json:"Code"`
 			Message string `json:"Message"`
 		} `json:"Error"`
 	}
-	if err := unmarshalStrict(body, &answer); err != nil {
-		answer.Error.Code = ""
+	if err := unmarshalStrict(a.body, &failure); err != nil {
+		failure.Error.Code = ""
 	}
-	code := answer.Error.Code
+	code := failure.Error.Code
 	name := strings.TrimSuffix(code, "Exception")
 	_, throttled := retry.DefaultThrottleErrorCodes[code]
 	switch {
-	case throttled || code == "Throttling" || resp.StatusCode == http.StatusTooManyRequests:
+	case throttled || code == "Throttling" || a.status == http.StatusTooManyRequests:
 		return reason.New(reason.STSThrottled, "%s asks for fewer calls", host)
-	case resp.StatusCode >= 500:
-		return reason.New(reason.STSUnreachable, "%s answered %d", host, resp.StatusCode)
-	case resp.StatusCode < 400 || !isErrorCode(code):
-		return reason.New(reason.STSAnswerInvalid, "%s answered %d without an error code of STS", host, resp.StatusCode)
-	case name == "SignatureDoesNotMatch" && strings.HasPrefix(answer.Error.Message, "Signature expired:"):
-		return reason.New(reason.TokenExpired, "%s says that the signature is too old%s", host, c.skew(resp))
-	case name == "SignatureDoesNotMatch" && strings.HasPrefix(answer.Error.Message, "Signature not yet current:"):
-		return reason.New(reason.TokenFromFuture, "%s says that the signature is from the future%s", host, c.skew(resp))
+	case a.status >= 500:
+		return reason.New(reason.STSUnreachable, "%s answered %d", host, a.status)
+	case a.status < 400 || !isErrorCode(code):
+		return reason.New(reason.STSAnswerInvalid, "%s answered %d without an error code of STS", host, a.status)
+	case name == "SignatureDoesNotMatch" && strings.HasPrefix(failure.Error.Message, "Signature expired:"):
+		return reason.New(reason.TokenExpired, "%s says that the signature is too old%s", host, c.skew(a))
+	case name == "SignatureDoesNotMatch" && strings.HasPrefix(failure.Error.Message, "Signature not yet current:"):
+		return reason.New(reason.TokenFromFuture, "%s says that the signature is from the future%s", host, c.skew(a))
 	}
 	if found, ok := refusals[name]; ok {
 		detail := fmt.Sprintf("%s answered %s", host, name)
@@ -178,16 +224,16 @@ func (c *stsClient) refusal(host string, resp *http.Response, body []byte) error
 		case reason.SignatureMismatch:
 			detail += ": the token was signed for another cluster ID, or with a wrong secret key"
 		case reason.TokenExpired:
-			detail += c.skew(resp)
+			detail += c.skew(a)
 		}
 		return reason.New(found, "%s", detail)
 	}
-	return reason.New(reason.STSRejected, "%s answered %d %s", host, resp.StatusCode, code)
+	return reason.New(reason.STSRejected, "%s answered %d %s", host, a.status, code)
 }
 
 // skew says how far STS's clock is from ours, if by a second or more.
-func (c *stsClient) skew(resp *http.Response) string {
-	date, err := http.ParseTime(resp.Header.Get("Date"))
+func (c *stsClient) skew(a answer) string {
+	date, err := http.ParseTime(a.header.Get("Date"))
 	if err != nil {
 		return ""
 	}

@@ -1,16 +1,21 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/token/internal/verified"
 )
 
 // MaxClusterIDs is how many cluster IDs a Verifier accepts, and so how many calls
@@ -29,47 +34,77 @@ type VerifierOptions struct {
 	Partition string
 	// ExtraRegions are regions of the partition that this program doesn't know yet.
 	ExtraRegions []string
+	// WarmRegions are regions to whose endpoints Run keeps a connection from the
+	// start; those of other partitions are passed over. To others it does once they are
+	// used.
+	WarmRegions []string
 	// Transport carries the calls to STS. Default NewTransport(TransportOptions{}).
 	Transport http.RoundTripper
-	// Timeout bounds one call to STS. Default 5 seconds.
+	// Timeout bounds the calls to STS for one token. Default 5 seconds.
 	Timeout time.Duration
-	// Concurrency is the number of calls in flight, to all endpoints, of which one
-	// endpoint gets half: one that hangs leaves the others theirs. A token waits a
-	// second for its turn and is then given up. Default twice DefaultConcurrency.
-	Concurrency int
+	// Calls bounds the calls to STS.
+	Calls CallOptions
+	// Cache says how long answers of STS are remembered. Default: not at all.
+	Cache CacheOptions
 	// MaxSkew is how far ahead of our clock a token may be dated. Default 5 minutes,
 	// which is what STS itself allows.
 	MaxSkew time.Duration
 	// UserAgent is sent to STS. Default "iam-authenticator".
 	UserAgent string
-	// Now is the clock. Default time.Now.
+	// Now is the clock that tokens and answers are dated by. Default time.Now.
 	Now func() time.Time
 	// Observe, if set, is told of every call to STS. It must not block.
 	Observe func(Call)
+	// EndpointChanged, if set, is told when an endpoint goes down or comes back.
+	EndpointChanged func(EndpointStatus)
+	// Panicked, if set, is told of a defect that one token triggered. That login alone
+	// is affected.
+	Panicked func(value any, stack []byte)
 }
 
 // Call is one finished call to STS.
 type Call struct {
 	Region   string        // of the endpoint, one of the fixed set
+	Probe    bool          // not for a token, but to see how the endpoint does
 	Reason   reason.Code   // Granted if STS named the caller
 	Duration time.Duration // until the answer was read
 }
 
+// Verification is what Verify found out.
+type Verification struct {
+	iam.Identity
+	Source Source
+}
+
+// Source is where a verification comes from, or a refusal of STS.
+type Source string
+
+// The sources. A token that was refused without STS has none.
+const (
+	FromSTS   Source = "sts"    // STS was asked
+	FromOther Source = "shared" // STS was asked for another request with the same token
+	FromCache Source = "cache"  // STS was asked not long ago
+	FromStale Source = "stale"  // STS was asked long ago and can't be now
+)
+
+// Sources returns every source.
+func Sources() []Source { return []Source{FromSTS, FromOther, FromCache, FromStale} }
+
 // Verifier finds out who made a token. It is safe for concurrent use.
 type Verifier struct {
-	sts        stsClient
 	clusterIDs []string
 	partition  string
 	endpoints  Endpoints
 	maxSkew    time.Duration
+	timeout    time.Duration
 	now        func() time.Time
-	observe    func(Call)
-	turns      chan struct{}            // holds one for each call in flight
-	hostTurns  map[string]chan struct{} // by host of an endpoint; never changes
-}
+	panicked   func(any, []byte)
 
-// turnTimeout is how long a token waits for its turn.
-const turnTimeout = time.Second
+	keys    *verified.Keys
+	memory  *memory
+	flights flights
+	caller  *caller
+}
 
 // NewVerifier returns a Verifier, or an error that says which option is wrong.
 func NewVerifier(o VerifierOptions) (*Verifier, error) {
@@ -87,9 +122,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 			return nil, fmt.Errorf("cluster ID %q is given twice", id)
 		}
 	}
-	if o.Partition == "" {
-		o.Partition = "aws"
-	}
+	o.Partition = cmp.Or(o.Partition, "aws")
 	endpoints, err := NewEndpoints(o.Partition, o.ExtraRegions...)
 	if err != nil {
 		return nil, err
@@ -100,35 +133,34 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
-	if o.Concurrency <= 0 {
-		o.Concurrency = 2 * DefaultConcurrency
-	}
 	if o.MaxSkew <= 0 {
 		o.MaxSkew = 5 * time.Minute
 	}
-	if o.UserAgent == "" {
-		o.UserAgent = "iam-authenticator"
-	}
+	o.UserAgent = cmp.Or(o.UserAgent, "iam-authenticator")
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Observe == nil {
 		o.Observe = func(Call) {}
 	}
-	hostTurns := make(map[string]chan struct{}, len(endpoints))
-	for host := range endpoints {
-		hostTurns[host] = make(chan struct{}, (o.Concurrency+1)/2)
+	if o.EndpointChanged == nil {
+		o.EndpointChanged = func(EndpointStatus) {}
+	}
+	if o.Panicked == nil {
+		o.Panicked = func(any, []byte) {}
 	}
 	return &Verifier{
-		sts:        stsClient{transport: o.Transport, userAgent: o.UserAgent, timeout: o.Timeout, now: o.Now},
 		clusterIDs: o.ClusterIDs,
 		partition:  o.Partition,
 		endpoints:  endpoints,
 		maxSkew:    o.MaxSkew,
+		timeout:    o.Timeout,
 		now:        o.Now,
-		observe:    o.Observe,
-		turns:      make(chan struct{}, o.Concurrency),
-		hostTurns:  hostTurns,
+		panicked:   o.Panicked,
+		keys:       verified.NewKeys(),
+		memory:     newMemory(o.Cache),
+		flights:    flights{byKey: make(map[verified.Key]*flight)},
+		caller:     newCaller(o, endpoints),
 	}, nil
 }
 
@@ -142,80 +174,157 @@ func CheckClusterID(id string) error {
 	return nil
 }
 
-// Verify has STS say who made the token. Every error is a *reason.Error: what
-// can be refused without STS is, at no cost; errors whose Outcome is Unavailable
-// say nothing about the caller. Verify honours its context.
-func (v *Verifier) Verify(ctx context.Context, token string) (iam.Identity, error) {
+// Run looks after the endpoints and drops what expired, until ctx ends. Without it
+// Verify works, but no endpoint is known to be down.
+func (v *Verifier) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return v.caller.health.Run(ctx) })
+	group.Go(func() error {
+		ticker := time.NewTicker(time.Minute)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+				v.memory.sweep(v.now())
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// Verify has STS say who made the token, or remembers it. Every error is a
+// *reason.Error: what can be refused without STS is, at no cost; errors whose Outcome
+// is Unavailable say nothing about the caller. Verify honours its context.
+func (v *Verifier) Verify(ctx context.Context, token string) (Verification, error) {
+	if !strings.HasPrefix(token, Prefix) || len(token) > MaxLength {
+		_, err := Parse(token)
+		return Verification{}, err
+	}
+	now, key := v.now(), v.keys.Of(token)
+	last := v.memory.last(key, now)
+	if last != nil && v.memory.isFresh(last, now) {
+		return Verification{last.Identity, FromCache}, nil
+	}
+	if e := v.memory.refusal(key, now); e != nil {
+		return Verification{Source: FromCache}, e.Refusal
+	}
+	request, err := v.read(token, now)
+	if err != nil {
+		return Verification{}, err
+	}
+	result, err := v.share(ctx, key, request, last != nil)
+	if err != nil && last != nil && v.memory.mayStand(err) {
+		return Verification{last.Identity, FromStale}, nil
+	}
+	return result, err
+}
+
+// read parses a token and checks all that can be checked without STS.
+func (v *Verifier) read(token string, now time.Time) (Request, error) {
 	request, err := Parse(token)
 	if err != nil {
-		return iam.Identity{}, err
+		return Request{}, err
 	}
 	if err := v.endpoints.Check(request); err != nil {
-		return iam.Identity{}, err
+		return Request{}, err
 	}
-	if err := request.CheckTime(v.now(), v.maxSkew); err != nil {
-		return iam.Identity{}, err
-	}
-	done, err := v.wait(ctx, request.Host)
-	if err != nil {
-		return iam.Identity{}, err
-	}
-	defer done()
-	id, err := v.ask(ctx, request)
-	if err != nil {
-		return iam.Identity{}, err
-	}
-	if id.Partition != v.partition {
-		return iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
-	}
-	return id, nil
+	return request, request.CheckTime(now, v.maxSkew)
 }
 
-// wait waits for a turn to call STS at a host, and returns what ends the turn.
-func (v *Verifier) wait(ctx context.Context, host string) (done func(), err error) {
-	timer := time.NewTimer(turnTimeout)
-	defer timer.Stop()
-	// The host's first: who waits for a host that hangs takes nobody else's turn.
-	if err := takeTurn(ctx, v.hostTurns[host], timer.C); err != nil {
-		return nil, err
+// share asks STS once for all who ask for the same token at the same time. A renewal
+// is for a token that STS has vouched for before.
+func (v *Verifier) share(ctx context.Context, key verified.Key, r Request, renewal bool) (Verification, error) {
+	// Nobody waits for what is known to be down.
+	if err := v.caller.check(r.Host); err != nil {
+		return Verification{}, err
 	}
-	if err := takeTurn(ctx, v.turns, timer.C); err != nil {
-		<-v.hostTurns[host]
-		return nil, err
+	flight, isNew := v.flights.join(key)
+	if flight == nil {
+		return Verification{}, reason.New(reason.Overloaded, "too many logins wait for STS")
 	}
-	return func() {
-		<-v.turns
-		<-v.hostTurns[host]
-	}, nil
-}
-
-func takeTurn(ctx context.Context, turns chan struct{}, timeout <-chan time.Time) error {
-	select {
-	case turns <- struct{}{}:
-		return nil
-	default:
+	defer v.flights.leave(flight)
+	source := FromOther
+	if isNew {
+		source = FromSTS
+		go v.flights.run(key, flight, func() (iam.Identity, error) { return v.find(key, r, renewal) })
 	}
 	select {
-	case turns <- struct{}{}:
-		return nil
+	case <-flight.done:
+	case <-v.caller.health.Down(r.Host):
+		select {
+		case <-flight.done:
+		default:
+			return Verification{Source: source}, v.caller.check(r.Host)
+		}
 	case <-ctx.Done():
-		return reason.New(reason.Canceled, "the request was cancelled before STS was asked")
-	case <-timeout:
-		return reason.New(reason.Overloaded, "%d calls to STS are in flight", cap(turns))
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return Verification{Source: source}, reason.New(reason.Canceled, "the request was cancelled while %s was asked", r.Host)
+		}
+		return Verification{Source: source}, reason.New(reason.STSUnreachable, "%s gave no answer in time", r.Host)
 	}
+	return Verification{flight.id, source}, flight.err
+}
+
+// find has STS say who made a token, and remembers what it says. It is done once for
+// all who wait, and ends by itself.
+func (v *Verifier) find(key verified.Key, r Request, renewal bool) (id iam.Identity, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v.panicked(p, debug.Stack())
+			id, err = iam.Identity{}, reason.New(reason.Internal, "the token could not be verified")
+		}
+	}()
+	asked := v.now()
+	// The flight before this one may have ended after its answer was looked for.
+	if e := v.memory.last(key, asked); e != nil && v.memory.isFresh(e, asked) {
+		return e.Identity, nil
+	}
+	if e := v.memory.refusal(key, asked); e != nil {
+		return iam.Identity{}, e.Refusal
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), maxWait+v.timeout)
+	defer cancel()
+	id, err = v.ask(ctx, r, renewal)
+	if err == nil && id.Partition != v.partition {
+		id, err = iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
+	}
+	v.memory.remember(key, r, asked, id, err)
+	return id, err
 }
 
 // ask tries the accepted cluster IDs in order. Which one a token was signed for
 // can't be read from it; STS just finds that the signature doesn't match.
-func (v *Verifier) ask(ctx context.Context, r Request) (id iam.Identity, err error) {
+func (v *Verifier) ask(ctx context.Context, r Request, renewal bool) (id iam.Identity, err error) {
 	for _, clusterID := range v.clusterIDs {
-		start := v.now()
-		id, err = v.sts.getCallerIdentity(ctx, r, clusterID)
-		code := reason.Of(err)
-		v.observe(Call{Region: v.endpoints[r.Host], Reason: code, Duration: v.now().Sub(start)})
-		if code != reason.SignatureMismatch {
+		id, err = v.caller.call(ctx, r, clusterID, renewal)
+		if reason.Of(err) != reason.SignatureMismatch {
 			return id, err
 		}
 	}
 	return id, err
+}
+
+// Stats is the state of a Verifier.
+type Stats struct {
+	Accepted CacheStats // identities
+	Refused  CacheStats // refusals of STS
+	Waiting  int        // logins that wait for STS
+	InFlight int        // calls to STS
+	Queued   int        // calls to STS that wait for their turn
+	// Shed counts the calls that were not made, by the bound that they met.
+	Shed      map[string]uint64
+	Endpoints []EndpointStatus // those that were used, by name
+}
+
+// CacheStats says how full a cache is.
+type CacheStats = verified.Stats
+
+// Stats returns the present state.
+func (v *Verifier) Stats() Stats {
+	stats := v.caller.stats()
+	stats.Accepted, stats.Refused = v.memory.accepted.Stats(), v.memory.refused.Stats()
+	stats.Waiting = v.flights.callers()
+	return stats
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,9 +35,12 @@ const (
 type bed struct {
 	sts       *awstest.STS
 	server    *awstest.Server
-	transport *http.Transport
+	transport *Transport
+	now       func() time.Time    // of STS, and by which tokens are made
 	alice     awstest.Credentials // a user
 	admin     awstest.Credentials // a role session
+
+	dial atomic.Pointer[func(context.Context, string, string) (net.Conn, error)] // how connections are made
 
 	mu    sync.Mutex
 	calls []Call
@@ -44,17 +48,40 @@ type bed struct {
 
 func newBed(t testing.TB) *bed {
 	t.Helper()
-	sts := awstest.New(awstest.Options{Now: func() time.Time { return testDate }})
+	now := func() time.Time { return testDate }
+	sts := awstest.New(awstest.Options{Now: now})
 	server, err := awstest.NewServer(sts, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{sts: sts, server: server}
-	b.transport = NewTransport(TransportOptions{EmulatorAddress: server.Addr(), EmulatorCA: server.CertPool(), Concurrency: 10})
+	return fill(t, &bed{sts: sts, server: server, now: now})
+}
+
+// newMemoryBed returns a bed for a bubble of synctest: time is virtual, and TLS runs
+// over connections in memory.
+func newMemoryBed(t testing.TB) *bed {
+	t.Helper()
+	sts := awstest.New(awstest.Options{})
+	server, err := awstest.NewMemoryServer(sts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fill(t, &bed{sts: sts, server: server, now: time.Now})
+}
+
+func fill(t testing.TB, b *bed) *bed {
+	t.Helper()
+	b.transport = NewTransport(TransportOptions{EmulatorAddress: b.server.Addr(), EmulatorCA: b.server.CertPool(), Concurrency: 10})
+	b.setDial(func(ctx context.Context, _, _ string) (net.Conn, error) { return b.server.Dial(ctx) })
+	b.transport.model.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (*b.dial.Load())(ctx, network, address)
+	}
 	t.Cleanup(func() {
 		b.transport.CloseIdleConnections()
-		server.Close()
+		b.server.Close()
 	})
+	sts := b.sts
+	var err error
 	if b.alice, err = sts.AddUser(aliceARN); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +99,7 @@ func (b *bed) verifier(t testing.TB, change func(*VerifierOptions)) *Verifier {
 	o := VerifierOptions{
 		ClusterIDs: []string{testCluster},
 		Transport:  b.transport,
-		Now:        func() time.Time { return testDate },
+		Now:        b.now,
 		Observe: func(c Call) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -107,7 +134,16 @@ func signed(t testing.TB, creds aws.Credentials, host, region, clusterID string,
 }
 
 func (b *bed) token(t testing.TB, creds awstest.Credentials) string {
-	return signed(t, creds.AWS(), testHost, "us-east-1", testCluster, testDate)
+	return signed(t, creds.AWS(), testHost, "us-east-1", testCluster, b.now())
+}
+
+// tokens returns different tokens of one caller.
+func (b *bed) tokens(t testing.TB, creds awstest.Credentials, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = signed(t, creds.AWS(), testHost, "us-east-1", testCluster, b.now().Add(-time.Duration(i)*time.Second))
+	}
+	return list
 }
 
 func TestVerify(t *testing.T) {
@@ -306,10 +342,10 @@ func stsAnswers() []struct {
 
 func TestVerifyNeverLetsInOnMisbehaviourOfSTS(t *testing.T) {
 	b := newBed(t)
-	v := b.verifier(t, nil)
-	token := b.token(t, b.admin)
+	token, other := b.token(t, b.admin), b.token(t, b.alice)
 	for _, c := range stsAnswers() {
 		t.Run(c.name, func(t *testing.T) {
+			v := b.verifier(t, nil)
 			b.sts.SetFault(c.fault)
 			defer b.sts.ClearFaults()
 			id, err := v.Verify(t.Context(), token)
@@ -318,7 +354,7 @@ func TestVerifyNeverLetsInOnMisbehaviourOfSTS(t *testing.T) {
 			}
 			// and the next caller gets in as if nothing had been
 			b.sts.ClearFaults()
-			if _, err := v.Verify(t.Context(), token); err != nil {
+			if _, err := v.Verify(t.Context(), other); err != nil {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
@@ -411,6 +447,7 @@ func TestVerifySeveralClusterIDs(t *testing.T) {
 		b.sts.ClearFaults()
 		b.sts.SetFault(fault)
 		b.sts.Forget()
+		v := b.verifier(t, func(o *VerifierOptions) { o.ClusterIDs = []string{"new", "old"} })
 		if _, err := v.Verify(t.Context(), signed(t, b.alice.AWS(), testHost, "us-east-1", "old", testDate)); err == nil {
 			t.Error("accepted")
 		}
@@ -437,10 +474,9 @@ func TestVerifyObservesCalls(t *testing.T) {
 func TestVerifyReusesConnections(t *testing.T) {
 	b := newBed(t)
 	v := b.verifier(t, nil)
-	token := b.token(t, b.admin)
 	for range 3 {
 		var wg sync.WaitGroup
-		for range 50 {
+		for _, token := range b.tokens(t, b.admin, 50) {
 			wg.Go(func() {
 				if _, err := v.Verify(t.Context(), token); err != nil {
 					t.Error(err)
@@ -462,7 +498,7 @@ func TestVerifyTrustsOnlyTheEmulatorsCA(t *testing.T) {
 	} {
 		transport := NewTransport(o)
 		if o.EmulatorAddress == "" {
-			transport.DialContext = b.transport.DialContext
+			transport.model.DialContext = b.transport.model.DialContext
 		}
 		v := b.verifier(t, func(o *VerifierOptions) { o.Transport = transport })
 		if _, err := v.Verify(t.Context(), b.token(t, b.admin)); reason.Of(err) != reason.STSUnreachable || !strings.Contains(err.Error(), "certificate") {
@@ -601,10 +637,10 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // rawSTS is a transport to a server that answers each request with raw bytes.
-func rawSTS(t *testing.T, answer func(conn net.Conn, request string)) *http.Transport {
+func rawSTS(t *testing.T, answer func(conn net.Conn, request string)) *Transport {
 	t.Helper()
 	transport := NewTransport(TransportOptions{})
-	transport.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+	transport.model.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		t.Cleanup(func() { server.Close() })
 		go func() {
@@ -664,45 +700,61 @@ func TestVerifyIsNotHeldBySwitchingProtocols(t *testing.T) {
 }
 
 func TestVerifyBoundsCallsInFlight(t *testing.T) {
-	b := newBed(t)
-	bearer := b.token(t, b.admin)
-	release := make(chan struct{})
-	b.sts.SetFault(awstest.Fault{Until: release})
-	v := b.verifier(t, func(o *VerifierOptions) { o.Concurrency = 6 }) // half of it for one endpoint
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), bearer); err != nil {
-				t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		b := newMemoryBed(t)
+		v := b.verifier(t, func(o *VerifierOptions) { o.Calls.Concurrency = 8 }) // half of it for one endpoint
+		const elsewhere = "sts.eu-west-1.amazonaws.com"
+		for _, token := range []string{b.token(t, b.admin), signed(t, b.admin.AWS(), elsewhere, "eu-west-1", testCluster, b.now())} {
+			if _, err := v.Verify(t.Context(), token); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	for b.sts.Calls("") < 3 {
-		runtime.Gosched()
-	}
-	// The fourth is shed, or gives up with its caller.
-	if _, err := v.Verify(t.Context(), bearer); reason.Of(err) != reason.Overloaded {
-		t.Errorf("Verify = %v, want Overloaded", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := v.Verify(ctx, bearer); reason.Of(err) != reason.Canceled {
-		t.Errorf("Verify = %v, want Canceled", err)
-	}
-	// Another endpoint has turns of its own: its call gets through.
-	b.sts.ClearFaults()
-	elsewhere := signed(t, b.admin.AWS(), "sts.eu-west-1.amazonaws.com", "eu-west-1", testCluster, testDate)
-	if _, err := v.Verify(t.Context(), elsewhere); err != nil {
-		t.Errorf("another endpoint: %v", err)
-	}
-	close(release)
-	wg.Wait()
-	if n := b.sts.Calls(""); n != 4 {
-		t.Errorf("STS got %d calls, want 4", n)
-	}
-	if _, err := v.Verify(t.Context(), bearer); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
+		}
+		b.sts.Forget()
+		release := make(chan struct{})
+		b.sts.SetFault(awstest.Fault{Until: release})
+		var callers []awstest.Credentials // one access key gets an eighth of the calls
+		for i := range 10 {
+			creds, err := b.sts.Session(adminsARN, fmt.Sprint("s", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			callers = append(callers, creds)
+		}
+		var wg sync.WaitGroup
+		results := make(chan error, len(callers))
+		for _, creds := range callers {
+			wg.Go(func() {
+				_, err := v.Verify(t.Context(), b.token(t, creds))
+				results <- err
+			})
+		}
+		synctest.Wait()
+		// Who is not known yet leaves a quarter to others.
+		if n := b.sts.Calls(""); n != 3 {
+			t.Errorf("%d calls in flight, want 3", n)
+		}
+		start := time.Now()
+		for range len(callers) - 3 {
+			if err := <-results; reason.Of(err) != reason.Overloaded {
+				t.Errorf("Verify = %v, want Overloaded", err)
+			}
+		}
+		if took := time.Since(start); took != maxWait {
+			t.Errorf("shed after %s, want %s", took, maxWait)
+		}
+		// Another endpoint has turns of its own: its call gets through.
+		b.sts.ClearFaults()
+		if _, err := v.Verify(t.Context(), signed(t, b.alice.AWS(), elsewhere, "eu-west-1", testCluster, b.now())); err != nil {
+			t.Errorf("another endpoint: %v", err)
+		}
+		close(release)
+		wg.Wait()
+		for range 3 {
+			if err := <-results; err != nil {
+				t.Errorf("in flight: %v", err)
+			}
+		}
+	})
 }
 
 func TestVerifyGivesUpAfterItsTimeout(t *testing.T) {
@@ -730,10 +782,10 @@ func TestVerifyGivesUpAfterItsTimeout(t *testing.T) {
 }
 
 func TestEmulatorIsReachedDirectly(t *testing.T) {
-	if NewTransport(TransportOptions{EmulatorAddress: "127.0.0.1:1"}).Proxy != nil {
+	if NewTransport(TransportOptions{EmulatorAddress: "127.0.0.1:1"}).model.Proxy != nil {
 		t.Error("calls to the emulator would go through a proxy")
 	}
-	if NewTransport(TransportOptions{}).Proxy == nil {
+	if NewTransport(TransportOptions{}).model.Proxy == nil {
 		t.Error("calls to STS would not go through the proxy")
 	}
 }
