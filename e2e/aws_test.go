@@ -26,12 +26,16 @@ func setupAWS(env *testscript.Env) error {
 	const account = "arn:aws:iam::111122223333:"
 	sts := awstest.New(awstest.Options{})
 
+	story := &awsRef{sts: sts, keys: make(map[string]string)}
+	env.Values[awsKey{}] = story
+
 	var credentials strings.Builder
 	for _, name := range []string{"alice", "bob"} {
 		user, err := sts.AddUser(account + "user/" + name)
 		if err != nil {
 			return err
 		}
+		story.keys[name] = user.AccessKeyID
 		fmt.Fprintf(&credentials, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
 			name, user.AccessKeyID, user.SecretAccessKey)
 	}
@@ -74,4 +78,30 @@ func setupAWS(env *testscript.Env) error {
 		env.Setenv(name, value)
 	}
 	return nil
+}
+
+type awsKey struct{}
+
+// awsRef is the AWS of a story.
+type awsRef struct {
+	sts  *awstest.STS
+	keys map[string]string // access key IDs, by user
+}
+
+// stsTrouble makes trouble with STS, and ends it:
+//
+//	sts hang|up
+//	sts deactivate|activate USER
+func stsTrouble(ts *testscript.TestScript, neg bool, args []string) {
+	aws := ts.Value(awsKey{}).(*awsRef)
+	switch {
+	case !neg && len(args) == 1 && args[0] == "hang":
+		aws.sts.SetFault(awstest.Fault{Kind: awstest.FaultHang})
+	case !neg && len(args) == 1 && args[0] == "up":
+		aws.sts.ClearFaults()
+	case !neg && len(args) == 2 && (args[0] == "deactivate" || args[0] == "activate"):
+		ts.Check(aws.sts.SetActive(aws.keys[args[1]], args[0] == "activate"))
+	default:
+		ts.Fatalf("usage: sts hang|up, or sts deactivate|activate USER")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,6 +23,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"cluster":        cluster,
 	"apiserver":      apiserver,
 	"serviceaccount": serviceAccount,
+	"sts":            stsTrouble,
+	"ready":          ready,
 	"eventually":     eventually,
 	"expand":         expand,
 }
@@ -118,6 +121,23 @@ contexts: [{name: server, context: {cluster: c, user: u}}]
 users: [{name: u, user: {token: %q}}]
 `, ts.Getenv("APISERVER"), ts.Getenv("APISERVER_CA"), token)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(config), 0o600))
+}
+
+// ready writes the authenticator's /readyz?verbose to standard output:
+//
+//	ready
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 0 {
+		ts.Fatalf("usage: ready")
+	}
+	resp, err := http.Get("http://127.0.0.1:" + ts.Getenv("HEALTH_PORT") + "/readyz?verbose")
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
+	if (resp.StatusCode != http.StatusOK) != neg {
+		ts.Fatalf("readyz answered %d", resp.StatusCode)
+	}
 }
 
 // eventually repeats a program until it succeeds, or with a ! until it fails, for 15 seconds at most:

@@ -16,7 +16,7 @@ import (
 const (
 	// maxBody bounds the body of a TokenReview, in bytes. The API server bounds
 	// what it takes from its own callers to the same order.
-	maxBody = 1 << 20
+	maxBody = 256 << 10
 	// usualBody is what is set aside for a body before any of it has arrived, in
 	// bytes, whatever length its header announces: announcing costs a caller nothing.
 	usualBody = 8 << 10

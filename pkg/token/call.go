@@ -172,14 +172,18 @@ type EndpointStatus struct {
 	Since        time.Time     // of the state
 	LastAnswer   time.Time     // zero if there was none
 	Latency      time.Duration // of the last answer
-	Err          error         // why it is down
+	Err          error         // since when and why it is down, else nil
 }
 
 func (c *caller) status(s health.Status) EndpointStatus {
-	return EndpointStatus{
+	e := EndpointStatus{
 		Host: s.Host, Region: c.endpoints[s.Host], State: s.State.String(), Since: s.Since,
-		LastAnswer: s.LastAnswer, Latency: s.Latency, Err: s.Err,
+		LastAnswer: s.LastAnswer, Latency: s.Latency,
 	}
+	if s.State == health.Down {
+		e.Err = &health.DownError{Host: s.Host, Since: s.Since, Err: s.Err}
+	}
+	return e
 }
 
 func (c *caller) stats() Stats {
