@@ -37,7 +37,11 @@ func MapperChecks(mappers []mapper.Mapper) []Check {
 func STSChecks(stats token.Stats) []Check {
 	var checks []Check
 	for _, e := range stats.Endpoints {
-		checks = append(checks, Check{Name: "STS " + e.Host, Err: func() error { return e.Err }, Advisory: true})
+		err := e.Err
+		if err == nil && e.Share < 1 {
+			err = fmt.Errorf("it throttles, and gets %.0f %% of the allowed calls per second", 100*e.Share)
+		}
+		checks = append(checks, Check{Name: "STS " + e.Host, Err: func() error { return err }, Advisory: true})
 	}
 	return checks
 }

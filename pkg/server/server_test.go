@@ -103,6 +103,7 @@ func TestServerMetrics(t *testing.T) {
 			`iam_authenticator_verifications_total{source="sts"} 3`,
 			`iam_authenticator_verifications_total{source="stale"} 0`,
 			`iam_authenticator_sts_endpoint_up{endpoint="sts.us-east-1.amazonaws.com"} 1`,
+			`iam_authenticator_sts_endpoint_rate_share{endpoint="sts.us-east-1.amazonaws.com"} 1`,
 			`iam_authenticator_sts_calls_in_flight 0`,
 			`iam_authenticator_sts_calls_shed_total{cause="throttled"} 0`,
 			`iam_authenticator_token_cache_entries{kind="accepted"} 0`,

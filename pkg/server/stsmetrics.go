@@ -19,6 +19,7 @@ type verifierCollector struct {
 	entries, bytes, evicted                   *prometheus.Desc
 	waiting, inFlight, queued, shed           *prometheus.Desc
 	endpointUp, endpointSince, endpointAnswer *prometheus.Desc
+	endpointShare                             *prometheus.Desc
 }
 
 func newVerifierCollector(stats func() token.Stats) *verifierCollector {
@@ -36,6 +37,7 @@ func newVerifierCollector(stats func() token.Stats) *verifierCollector {
 		shed:           desc("sts_calls_shed_total", "Calls to STS that were not made, by the bound that they met.", "cause"),
 		endpointUp:     desc("sts_endpoint_up", "1 if the STS endpoint answers, 0 if it is down or has not answered so far.", "endpoint"),
 		endpointSince:  desc("sts_endpoint_state_timestamp_seconds", "Since when, in seconds since 1970.", "endpoint"),
+		endpointShare:  desc("sts_endpoint_rate_share", "What part of the allowed rate of calls the STS endpoint gets: 1, or less after it has throttled.", "endpoint"),
 		endpointAnswer: desc("sts_endpoint_last_answer_timestamp_seconds", "When the STS endpoint last answered, in seconds since 1970; 0 for never.", "endpoint"),
 	}
 }
@@ -43,7 +45,7 @@ func newVerifierCollector(stats func() token.Stats) *verifierCollector {
 // Describe sends what Collect may send.
 func (c *verifierCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.entries, c.bytes, c.evicted, c.waiting, c.inFlight, c.queued, c.shed, c.endpointUp, c.endpointSince, c.endpointAnswer,
+		c.entries, c.bytes, c.evicted, c.waiting, c.inFlight, c.queued, c.shed, c.endpointUp, c.endpointSince, c.endpointAnswer, c.endpointShare,
 	} {
 		ch <- desc
 	}
@@ -69,6 +71,7 @@ func (c *verifierCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range s.Endpoints {
 		send(c.endpointUp, prometheus.GaugeValue, boolean(e.State == "up"), e.Host)
 		send(c.endpointSince, prometheus.GaugeValue, float64(e.Since.Unix()), e.Host)
+		send(c.endpointShare, prometheus.GaugeValue, e.Share, e.Host)
 		answered := 0.0
 		if !e.LastAnswer.IsZero() {
 			answered = float64(e.LastAnswer.Unix())

@@ -173,12 +173,15 @@ type EndpointStatus struct {
 	LastAnswer   time.Time     // zero if there was none
 	Latency      time.Duration // of the last answer
 	Err          error         // since when and why it is down, else nil
+	// Share is what part of the allowed rate of calls the endpoint gets: 1, or less
+	// after it has throttled.
+	Share float64
 }
 
 func (c *caller) status(s health.Status) EndpointStatus {
 	e := EndpointStatus{
 		Host: s.Host, Region: c.endpoints[s.Host], State: s.State.String(), Since: s.Since,
-		LastAnswer: s.LastAnswer, Latency: s.Latency,
+		LastAnswer: s.LastAnswer, Latency: s.Latency, Share: 1,
 	}
 	if s.State == health.Down {
 		e.Err = &health.DownError{Host: s.Host, Since: s.Since, Err: s.Err}
@@ -193,7 +196,11 @@ func (c *caller) stats() Stats {
 		stats.Shed[string(cause)] = n
 	}
 	for _, s := range c.health.Statuses() {
-		stats.Endpoints = append(stats.Endpoints, c.status(s))
+		e := c.status(s)
+		if share, throttled := g.Throttled[s.Host]; throttled {
+			e.Share = share
+		}
+		stats.Endpoints = append(stats.Endpoints, e)
 	}
 	return stats
 }

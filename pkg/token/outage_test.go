@@ -199,6 +199,31 @@ func TestRequestsThatSTSChokesOnDoNotCloseAnEndpoint(t *testing.T) {
 	})
 }
 
+func TestTheFirstLoginFindsAWarmConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newMemoryBed(t)
+		v := b.verifier(t, func(o *VerifierOptions) { o.WarmRegions = []string{"us-east-1", "cn-north-1", "../x"} })
+		runs(t, v)
+		for range 20 { // a server closes connections that are idle for a minute
+			time.Sleep(time.Minute)
+			before := b.server.Handshakes()
+			if before == 0 {
+				t.Fatal("no connection was made")
+			}
+			if _, err := v.Verify(t.Context(), b.token(t, b.alice)); err != nil {
+				t.Fatal(err)
+			}
+			if n := b.server.Handshakes(); n != before {
+				t.Errorf("a login took %d TLS handshakes", n-before)
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		if list := v.Stats().Endpoints; len(list) != 1 || list[0].Host != testHost || list[0].State != "up" {
+			t.Errorf("endpoints %+v, want the warm one", list)
+		}
+	})
+}
+
 func TestAThrottlingSTSFailsNoRememberedLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newMemoryBed(t)
@@ -240,6 +265,9 @@ func TestAThrottlingSTSFailsNoRememberedLogin(t *testing.T) {
 				})
 			}
 			time.Sleep(time.Second)
+			if share := v.Stats().Endpoints[0].Share; share >= 1 || share < 0.25 {
+				t.Errorf("the endpoint gets %v of the rate, want less", share)
+			}
 			if n := b.sts.Calls("") - before; n > 2*rate {
 				t.Errorf("%d calls in a second, want at most the burst and %d", n, rate)
 			}
