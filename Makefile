@@ -41,9 +41,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks, and measure what one token costs kubectl
+bench: ## Run the benchmarks, and measure what a token costs kubectl and a login the server
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
 	$(GO) run ./bench/startup
+	$(GO) run ./bench/login -plot docs/img/logins.svg
 
 .PHONY: lint
 lint: ## Check style, generated files, dependencies and known vulnerabilities

@@ -33,10 +33,11 @@ func newInitCommand(g *globals, std streams) *cobra.Command {
 	b := newBinding(cmd.Flags(), &defaults)
 	b.files()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		log, err := g.logger(cmd)
+		log, stop, err := g.logger(cmd)
 		if err != nil {
 			return err
 		}
+		defer stop()
 		c, err := b.load(g)
 		if err != nil {
 			return err

@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/config"
@@ -147,52 +145,6 @@ func (g *globals) load() (config.Config, error) {
 		c.ClusterID = g.clusterID
 	}
 	return c, nil
-}
-
-// logger returns the log, which goes to standard error.
-func (g *globals) logger(cmd *cobra.Command) (*zap.Logger, error) {
-	verbosity := g.logVerbosity
-	if env := os.Getenv(envLogVerbosity); env != "" && !cmd.Flags().Changed("log-verbosity") {
-		verbosity = env
-	}
-	level, err := parseLevel(verbosity)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.TimeKey = "time"
-	encoding.MessageKey = "msg"
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	var encoder zapcore.Encoder
-	switch g.logFormat {
-	case "json":
-		encoder = zapcore.NewJSONEncoder(encoding)
-	case "text":
-		encoding.EncodeTime = zapcore.ISO8601TimeEncoder
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoding.ConsoleSeparator = " "
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	default:
-		return nil, usageError{fmt.Errorf("--log-format %q, want text or json", g.logFormat)}
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(cmd.ErrOrStderr())), level)), nil
-}
-
-// parseLevel accepts the level names of aws-iam-authenticator too.
-func parseLevel(s string) (zapcore.Level, error) {
-	switch strings.ToLower(s) {
-	case "trace", "debug":
-		return zapcore.DebugLevel, nil
-	case "info":
-		return zapcore.InfoLevel, nil
-	case "warn", "warning":
-		return zapcore.WarnLevel, nil
-	case "error", "fatal", "panic":
-		return zapcore.ErrorLevel, nil
-	default:
-		return 0, fmt.Errorf("log verbosity %q, want debug, info, warn or error", s)
-	}
 }
 
 // checkFeatureGates names gates that aws-iam-authenticator doesn't have.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -75,11 +76,11 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	completeWords(cmd, "authentication-mode", "CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		log, err := g.logger(cmd)
+		log, stop, err := g.logger(cmd)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = log.Sync() }()
+		defer stop()
 		if dev.on {
 			if err := dev.check(cmd); err != nil {
 				return err
@@ -100,6 +101,7 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 
 // runServer wires the server and runs it until ctx ends.
 func runServer(ctx context.Context, c config.Config, configFile string, log *zap.Logger) error {
+	defer runtime.KeepAlive(calmGC())
 	s := c.Server
 	b := buildInfo()
 	log.Info("authenticator starts", zap.String("version", b.Version), zap.String("commit", b.Commit),

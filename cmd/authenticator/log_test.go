@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// writes records what is written, write by write.
+type writes struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = append(w.list, string(p))
+	return len(p), nil
+}
+
+func TestGrantsAreLoggedTogetherAndWarningsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		cmd := &cobra.Command{}
+		cmd.SetErr(&w)
+		log, stop, err := (&globals{logFormat: "json", logVerbosity: "info"}).logger(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			log.Info("granted")
+		}
+		log.Debug("no one reads this")
+		if len(w.list) != 0 {
+			t.Errorf("written at once: %q", w.list)
+		}
+		time.Sleep(logDelay + time.Millisecond)
+		synctest.Wait()
+		if len(w.list) != 1 || strings.Count(w.list[0], "granted") != 3 || strings.Contains(w.list[0], "no one") {
+			t.Errorf("after %s: %q, want three lines in one write", logDelay, w.list)
+		}
+		log.Info("before")
+		log.Warn("careful")
+		if len(w.list) != 2 || strings.Index(w.list[1], "before") > strings.Index(w.list[1], "careful") {
+			t.Errorf("a warning: %q, want it at once, and what came before it first", w.list[1:])
+		}
+		log.Info("last")
+		stop()
+		if len(w.list) != 3 || !strings.Contains(w.list[2], "last") {
+			t.Errorf("at the end: %q, want what is left", w.list)
+		}
+	})
+}
