@@ -127,6 +127,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	verifier, err := newVerifier(c, token.VerifierOptions{
 		WarmRegions:     warmRegions(),
 		Observe:         metrics.STSCall,
+		Mapped:          backends.Knows,
 		EndpointChanged: func(e token.EndpointStatus) { logEndpoint(log, e) },
 		Panicked: func(value any, stack []byte) {
 			log.Error("the verification of a token panicked; please report this", zap.Any("panic", value), zap.ByteString("stack", stack))

@@ -72,6 +72,20 @@ func (c *Chain) Map(ctx context.Context, id iam.Identity) (User, error) {
 	return User{}, &reason.Error{Code: reason.NotMapped, Detail: "no mapping for " + id.CanonicalARN, Err: ErrNotMapped}
 }
 
+// Knows tells whether any mapper has anything to say about an identity, be it that it
+// is refused. A mapper that can't answer may.
+func (c *Chain) Knows(id iam.Identity) bool {
+	for _, m := range c.mappers {
+		if _, err := m.Lookup(id); !errors.Is(err, ErrNotMapped) {
+			return true
+		}
+		if mapped, err := m.MapsAccount(id.Account); mapped || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *Chain) user(ctx context.Context, m Mapper, mapping *Mapping, id iam.Identity) (User, error) {
 	user := User{Mapper: m.Name(), Entry: mapping.source}
 	err := mapping.check(id)

@@ -28,7 +28,7 @@ func newVerifierCollector(stats func() token.Stats) *verifierCollector {
 	}
 	return &verifierCollector{
 		stats:          stats,
-		entries:        desc("token_cache_entries", "Tokens of which it is remembered what STS said: accepted or refused.", "kind"),
+		entries:        desc("token_cache_entries", "Tokens of which it is remembered what STS said: accepted, unmapped or refused.", "kind"),
 		bytes:          desc("token_cache_bytes", "Memory that they take, about.", "kind"),
 		evicted:        desc("token_cache_evicted_total", "Tokens that were forgotten early for want of room.", "kind"),
 		waiting:        desc("sts_waiting_logins", "Logins that wait for STS."),
@@ -57,7 +57,7 @@ func (c *verifierCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
 	}
 	s := c.stats()
-	for kind, cache := range map[string]token.CacheStats{"accepted": s.Accepted, "refused": s.Refused} {
+	for kind, cache := range map[string]token.CacheStats{"accepted": s.Accepted, "unmapped": s.Others, "refused": s.Refused} {
 		send(c.entries, prometheus.GaugeValue, float64(cache.Entries), kind)
 		send(c.bytes, prometheus.GaugeValue, float64(cache.Bytes), kind)
 		send(c.evicted, prometheus.CounterValue, float64(cache.Evicted), kind)

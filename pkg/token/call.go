@@ -12,6 +12,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 	"github.com/iam-authenticator/authenticator/pkg/token/internal/gate"
 	"github.com/iam-authenticator/authenticator/pkg/token/internal/health"
+	"github.com/iam-authenticator/authenticator/pkg/token/internal/verified"
 )
 
 // CallOptions bounds the calls to STS, so that neither a flood of logins nor a client
@@ -42,16 +43,19 @@ const (
 type caller struct {
 	sts       stsClient
 	endpoints Endpoints
+	keys      *verified.Keys
+	mapped    func(iam.Identity) bool
 	gate      *gate.Gate
 	health    *health.Monitor
 	observe   func(Call)
 	now       func() time.Time
 }
 
-func newCaller(o VerifierOptions, endpoints Endpoints) *caller {
+func newCaller(o VerifierOptions, endpoints Endpoints, keys *verified.Keys) *caller {
 	var warm []string
 	for _, region := range o.WarmRegions {
-		if host, err := regionalHost(region, false, false); err == nil && endpoints[host] == region {
+		host, err := regionalHost(region, false, false)
+		if known, ok := endpoints[host]; err == nil && ok && known == region {
 			warm = append(warm, host)
 		}
 	}
@@ -59,6 +63,8 @@ func newCaller(o VerifierOptions, endpoints Endpoints) *caller {
 	c := &caller{
 		sts:       stsClient{transport: o.Transport, userAgent: o.UserAgent, timeout: o.Timeout, now: o.Now},
 		endpoints: endpoints,
+		keys:      keys,
+		mapped:    o.Mapped,
 		gate: gate.New(gate.Options{
 			Calls:      calls,
 			HostCalls:  (calls + 1) / 2,
@@ -104,22 +110,50 @@ func (c *caller) call(ctx context.Context, r Request, clusterID string, renewal 
 
 func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, renewal bool) (id iam.Identity, err error) {
 	leave, err := c.gate.Enter(ctx, gate.Request{
-		Host: r.Host, Key: r.AccessKeyID, Renewal: renewal, Unproven: !c.health.Proven(r.Host),
+		Host: r.Host, Key: c.credentials(r), Renewal: renewal, Unproven: !c.health.Proven(r.Host),
 	})
 	if err != nil {
+		if s, ok := errors.AsType[*gate.Shed](err); ok && s.Cause == gate.CauseTrial {
+			c.health.Begin(r.Host)(err) // a suspicion has the host probed, and so proven
+		}
 		return iam.Identity{}, shed(err)
 	}
 	outcome := error(reason.New(reason.Internal, "the call did not end")) // unless it does
-	defer func() { leave(result(outcome)) }()
+	defer func() { leave(c.result(id, outcome)) }()
 	if err := c.check(r.Host); err != nil { // went down while we waited
 		return iam.Identity{}, err
 	}
 	end := c.health.Begin(r.Host)
 	defer func() { end(trouble(outcome)) }()
 	start := c.now()
-	id, outcome = c.sts.getCallerIdentity(ctx, r, clusterID)
+	callCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // what is down holds no call
+		select {
+		case <-c.health.Down(r.Host):
+			cancel()
+		case <-callCtx.Done():
+		}
+	}()
+	id, outcome = c.sts.getCallerIdentity(callCtx, r, clusterID)
+	if reason.Of(outcome) == reason.Canceled && ctx.Err() == nil {
+		outcome = reason.New(reason.STSUnreachable, "%s went down while it was asked", r.Host)
+	}
 	c.observe(Call{Region: c.endpoints[r.Host], Reason: reason.Of(outcome), Duration: c.now().Sub(start)})
+	if t, ok := c.sts.transport.(*Transport); ok && outcome == nil && c.mapped(id) {
+		t.Trust(r.Host)
+	}
 	return id, outcome
+}
+
+// credentials tells callers apart for the bounds. The ID of a temporary access key is
+// no secret, but its session token is: who knows the ID alone takes nothing from its owner.
+func (c *caller) credentials(r Request) string {
+	if r.SecurityToken == "" {
+		return r.AccessKeyID
+	}
+	session := c.keys.Of(r.SecurityToken)
+	return r.AccessKeyID + "/" + string(session[:16])
 }
 
 // probe sees whether a host answers as STS does.
@@ -127,6 +161,10 @@ func (c *caller) probe(ctx context.Context, host string) error {
 	start := c.now()
 	err := c.sts.probe(ctx, host)
 	c.observe(Call{Region: c.endpoints[host], Probe: true, Reason: reason.Of(err), Duration: c.now().Sub(start)})
+	if reason.Of(err) == reason.STSAnswerInvalid {
+		// Something refuses what nobody signed, and may let pass what somebody did.
+		return nil
+	}
 	return trouble(err)
 }
 
@@ -143,11 +181,13 @@ func shed(err error) error {
 	}
 }
 
-// result tells the gate how a call went.
-func result(err error) gate.Result {
-	switch code := reason.Of(err); {
-	case err == nil:
+// result tells the gate how a call went. STS vouches for everybody who has an AWS
+// account; what counts here is that somebody maps the caller.
+func (c *caller) result(id iam.Identity, err error) gate.Result {
+	if err == nil && c.mapped(id) {
 		return gate.Vouched
+	}
+	switch code := reason.Of(err); {
 	case code == reason.STSThrottled:
 		return gate.Throttled
 	case code.Outcome() == reason.Unavailable:
@@ -159,7 +199,7 @@ func result(err error) gate.Result {
 
 // trouble returns err if the endpoint is to blame, and nil for an answer, whatever it says.
 func trouble(err error) error {
-	if result(err) == gate.Failed {
+	if code := reason.Of(err); code.Outcome() == reason.Unavailable && code != reason.STSThrottled {
 		return err
 	}
 	return nil

@@ -91,6 +91,7 @@ func (c *stsClient) get(ctx context.Context, host, url, clusterID string) (answe
 		_ = resp.Body.Close()
 		return answer{}, reason.New(reason.STSAnswerInvalid, "%s answered %d", host, resp.StatusCode)
 	}
+	noteRequestID(ctx, resp.Header)
 	// Closing without draining gives up the connection if the body is too long.
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -101,6 +102,23 @@ func (c *stsClient) get(ctx context.Context, host, url, clusterID string) (answe
 		return answer{}, reason.New(reason.STSAnswerInvalid, "%s answered %d with over %d bytes", host, resp.StatusCode, maxAnswer)
 	}
 	return answer{resp.StatusCode, resp.Header, body}, nil
+}
+
+type requestIDKey struct{}
+
+// withRequestID has the ID that STS gives its last answer stored in id. The context
+// carries it, as what lies between has no part in it.
+func withRequestID(ctx context.Context, id *string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// noteRequestID stores the ID of an answer if it looks like one, so that a proxy gets no
+// word of its own into the records.
+func noteRequestID(ctx context.Context, header http.Header) {
+	into, ok := ctx.Value(requestIDKey{}).(*string)
+	if id := header.Get("X-Amzn-Requestid"); ok && all(id, 1, 64, func(c byte) bool { return c == '-' || isAlphanumeric(c) }) {
+		*into = id
+	}
 }
 
 // callFailed tells a caller that went away from an STS that did not answer.
@@ -209,6 +227,8 @@ func (c *stsClient) refusal(host string, a answer) error {
 	switch {
 	case throttled || code == "Throttling" || a.status == http.StatusTooManyRequests:
 		return reason.New(reason.STSThrottled, "%s asks for fewer calls", host)
+	case isTransient(code, a.status):
+		return reason.New(reason.STSUnreachable, "%s answered %d %s", host, a.status, codeOr(code))
 	case a.status >= 500:
 		return reason.New(reason.STSUnreachable, "%s answered %d", host, a.status)
 	case a.status < 400 || !isErrorCode(code):
@@ -229,6 +249,26 @@ func (c *stsClient) refusal(host string, a answer) error {
 		return reason.New(found, "%s", detail)
 	}
 	return reason.New(reason.STSRejected, "%s answered %d %s", host, a.status, code)
+}
+
+// isTransient tells whether an error of any status says no more than "try again".
+func isTransient(code string, status int) bool {
+	switch status {
+	case http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly:
+		return true
+	}
+	if _, retryable := retry.DefaultRetryableErrorCodes[code]; retryable {
+		return true
+	}
+	return code == "InternalFailure" || code == "InternalError" || code == "ServiceUnavailable"
+}
+
+// codeOr returns a code if it is one.
+func codeOr(code string) string {
+	if isErrorCode(code) {
+		return code
+	}
+	return "without an error code of STS"
 }
 
 // skew says how far STS's clock is from ours, if by a second or more.

@@ -34,8 +34,9 @@ const DefaultConcurrency = 100
 type Transport struct {
 	model *http.Transport // of which each host gets a copy
 
-	mu    sync.Mutex
-	hosts map[string]*http.Transport
+	mu      sync.Mutex
+	hosts   map[string]*http.Transport
+	trusted map[string]bool
 }
 
 // NewTransport returns a transport for calls to STS: HTTP/1.1 with keep-alive and
@@ -56,7 +57,7 @@ func NewTransport(o TransportOptions) *Transport {
 		DialContext:            d.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 		TLSHandshakeTimeout:    5 * time.Second,
-		MaxConnsPerHost:        o.Concurrency,
+		MaxConnsPerHost:        o.Concurrency + probeConnections,
 		MaxIdleConnsPerHost:    o.Concurrency,
 		MaxIdleConns:           o.Concurrency,
 		IdleConnTimeout:        90 * time.Second,
@@ -73,8 +74,16 @@ func NewTransport(o TransportOptions) *Transport {
 			return d.DialContext(ctx, network, o.EmulatorAddress)
 		}
 	}
-	return &Transport{model: t, hosts: make(map[string]*http.Transport)}
+	return &Transport{model: t, hosts: make(map[string]*http.Transport), trusted: make(map[string]bool)}
 }
+
+const (
+	// probeConnections are for requests that must not wait for calls that hang.
+	probeConnections = 8
+	// strangerConnections is how many idle connections an endpoint keeps that has
+	// never named anybody who is mapped: tokens for any endpoint are free to make up.
+	strangerConnections = 2
+)
 
 // RoundTrip makes one call, and follows no redirect. Hosts are remembered: they
 // must come from a fixed set.
@@ -88,9 +97,24 @@ func (t *Transport) host(name string) *http.Transport {
 	h := t.hosts[name]
 	if h == nil {
 		h = t.model.Clone()
+		h.MaxIdleConnsPerHost = min(h.MaxIdleConnsPerHost, strangerConnections)
 		t.hosts[name] = h
 	}
 	return h
+}
+
+// Trust lets a host keep as many idle connections as it may have calls.
+func (t *Transport) Trust(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.trusted[name] {
+		return
+	}
+	t.trusted[name] = true
+	if h := t.hosts[name]; h != nil {
+		h.CloseIdleConnections() // calls under way end on the old one
+	}
+	t.hosts[name] = t.model.Clone()
 }
 
 // CloseIdle closes the connections to a host that carry no call.

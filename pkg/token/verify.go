@@ -57,6 +57,9 @@ type VerifierOptions struct {
 	Observe func(Call)
 	// EndpointChanged, if set, is told when an endpoint goes down or comes back.
 	EndpointChanged func(EndpointStatus)
+	// Mapped tells whether anybody cares for an identity. Anyone can have an AWS account:
+	// only callers that are mapped come before others. Default: all are.
+	Mapped func(iam.Identity) bool
 	// Panicked, if set, is told of a defect that one token triggered. That login alone
 	// is affected.
 	Panicked func(value any, stack []byte)
@@ -74,6 +77,11 @@ type Call struct {
 type Verification struct {
 	iam.Identity
 	Source Source
+	// Region is that of the STS endpoint. It is empty for what was remembered and not
+	// asked again.
+	Region string
+	// RequestID is what STS calls its answer, for whoever had it asked (FromSTS).
+	RequestID string
 }
 
 // Source is where a verification comes from, or a refusal of STS.
@@ -98,6 +106,7 @@ type Verifier struct {
 	maxSkew    time.Duration
 	timeout    time.Duration
 	now        func() time.Time
+	mapped     func(iam.Identity) bool
 	panicked   func(any, []byte)
 
 	keys    *verified.Keys
@@ -146,9 +155,13 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if o.EndpointChanged == nil {
 		o.EndpointChanged = func(EndpointStatus) {}
 	}
+	if o.Mapped == nil {
+		o.Mapped = func(iam.Identity) bool { return true }
+	}
 	if o.Panicked == nil {
 		o.Panicked = func(any, []byte) {}
 	}
+	keys := verified.NewKeys()
 	return &Verifier{
 		clusterIDs: o.ClusterIDs,
 		partition:  o.Partition,
@@ -156,11 +169,12 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		maxSkew:    o.MaxSkew,
 		timeout:    o.Timeout,
 		now:        o.Now,
+		mapped:     o.Mapped,
 		panicked:   o.Panicked,
-		keys:       verified.NewKeys(),
+		keys:       keys,
 		memory:     newMemory(o.Cache),
 		flights:    flights{byKey: make(map[verified.Key]*flight)},
-		caller:     newCaller(o, endpoints),
+		caller:     newCaller(o, endpoints, keys),
 	}, nil
 }
 
@@ -205,7 +219,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verification, erro
 	now, key := v.now(), v.keys.Of(token)
 	last := v.memory.last(key, now)
 	if last != nil && v.memory.isFresh(last, now) {
-		return Verification{last.Identity, FromCache}, nil
+		return Verification{Identity: last.Identity, Source: FromCache}, nil
 	}
 	if e := v.memory.refusal(key, now); e != nil {
 		return Verification{Source: FromCache}, e.Refusal
@@ -214,9 +228,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verification, erro
 	if err != nil {
 		return Verification{}, err
 	}
-	result, err := v.share(ctx, key, request, last != nil)
-	if err != nil && last != nil && v.memory.mayStand(err) {
-		return Verification{last.Identity, FromStale}, nil
+	result, err := v.share(ctx, key, request, last != nil && last.Mapped)
+	if err != nil && last != nil && v.memory.mayStand(key, last, v.now(), err) {
+		return Verification{Identity: last.Identity, Source: FromStale, Region: result.Region}, nil
 	}
 	return result, err
 }
@@ -245,31 +259,47 @@ func (v *Verifier) share(ctx context.Context, key verified.Key, r Request, renew
 		return Verification{}, reason.New(reason.Overloaded, "too many logins wait for STS")
 	}
 	defer v.flights.leave(flight)
-	source := FromOther
+	result := Verification{Source: FromOther, Region: v.endpoints[r.Host]}
+	var requestID string // of the answer, once the flight is done
 	if isNew {
-		source = FromSTS
-		go v.flights.run(key, flight, func() (iam.Identity, error) { return v.find(key, r, renewal) })
+		result.Source = FromSTS
+		go v.flights.run(key, flight, func() (iam.Identity, error) { return v.find(key, r, renewal, &requestID) })
 	}
-	select {
-	case <-flight.done:
-	case <-v.caller.health.Down(r.Host):
+	if err := v.wait(ctx, flight, r.Host); err != nil {
+		return result, err
+	}
+	result.Identity, result.RequestID = flight.id, requestID
+	return result, flight.err
+}
+
+// wait waits for the end of a flight. The error is why there was no waiting for it.
+func (v *Verifier) wait(ctx context.Context, f *flight, host string) error {
+	for {
 		select {
-		case <-flight.done:
-		default:
-			return Verification{Source: source}, v.caller.check(r.Host)
+		case <-f.done:
+			return nil
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return reason.New(reason.Canceled, "the request was cancelled while %s was asked", host)
+			}
+			return reason.New(reason.STSUnreachable, "%s gave no answer in time", host)
+		case <-v.caller.health.Down(host):
+			select {
+			case <-f.done:
+				return nil
+			default:
+			}
+			if err := v.caller.check(host); err != nil {
+				return err
+			}
+			// It is back already.
 		}
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return Verification{Source: source}, reason.New(reason.Canceled, "the request was cancelled while %s was asked", r.Host)
-		}
-		return Verification{Source: source}, reason.New(reason.STSUnreachable, "%s gave no answer in time", r.Host)
 	}
-	return Verification{flight.id, source}, flight.err
 }
 
 // find has STS say who made a token, and remembers what it says. It is done once for
-// all who wait, and ends by itself.
-func (v *Verifier) find(key verified.Key, r Request, renewal bool) (id iam.Identity, err error) {
+// all who wait, and ends by itself. It stores what STS calls its answer in requestID.
+func (v *Verifier) find(key verified.Key, r Request, renewal bool, requestID *string) (id iam.Identity, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			v.panicked(p, debug.Stack())
@@ -286,11 +316,16 @@ func (v *Verifier) find(key verified.Key, r Request, renewal bool) (id iam.Ident
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxWait+v.timeout)
 	defer cancel()
-	id, err = v.ask(ctx, r, renewal)
+	id, err = v.ask(withRequestID(ctx, requestID), r, renewal)
 	if err == nil && id.Partition != v.partition {
 		id, err = iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
 	}
-	v.memory.remember(key, r, asked, id, err)
+	if err == nil && id.MapKey == "" {
+		err = reason.New(reason.Internal, "STS vouched for nobody")
+	}
+	v.memory.remember(key, verified.Entry{
+		Identity: id, Mapped: err == nil && v.mapped(id), Asked: asked, Expires: r.Date.Add(Lifetime),
+	}, renewal, r.AccessKeyID, err)
 	return id, err
 }
 
@@ -308,7 +343,8 @@ func (v *Verifier) ask(ctx context.Context, r Request, renewal bool) (id iam.Ide
 
 // Stats is the state of a Verifier.
 type Stats struct {
-	Accepted CacheStats // identities
+	Accepted CacheStats // identities that are mapped
+	Others   CacheStats // identities that are not
 	Refused  CacheStats // refusals of STS
 	Waiting  int        // logins that wait for STS
 	InFlight int        // calls to STS
@@ -324,7 +360,7 @@ type CacheStats = verified.Stats
 // Stats returns the present state.
 func (v *Verifier) Stats() Stats {
 	stats := v.caller.stats()
-	stats.Accepted, stats.Refused = v.memory.accepted.Stats(), v.memory.refused.Stats()
+	stats.Accepted, stats.Others, stats.Refused = v.memory.accepted.Stats(), v.memory.others.Stats(), v.memory.refused.Stats()
 	stats.Waiting = v.flights.callers()
 	return stats
 }

@@ -80,6 +80,10 @@ func (s *Set) Map(ctx context.Context, id iam.Identity) (mapper.User, error) {
 	return s.current.Load().chain.Map(ctx, id)
 }
 
+// Knows tells whether the mappers in use have anything to say about an identity: see
+// mapper.Chain.
+func (s *Set) Knows(id iam.Identity) bool { return s.current.Load().chain.Knows(id) }
+
 // Mappers returns the mappers in use, in order.
 func (s *Set) Mappers() []mapper.Mapper { return s.current.Load().mappers }
 

@@ -19,7 +19,11 @@ func (g *Gate) classBound(c class, now time.Duration) Shed {
 	if limit, full := g.calls.full(c); full {
 		return Shed{Cause: CauseCalls, limit: float64(limit)}
 	}
-	if after := g.rate.wait(now, c); after > 0 {
+	after := g.rate.wait(now, c)
+	if after > 0 && c == unknown {
+		after = min(after, max(g.newcomers.wait(now, known), g.rate.wait(now, known)))
+	}
+	if after > 0 {
 		return Shed{Cause: CauseRate, After: after, limit: g.o.Rate}
 	}
 	return Shed{}

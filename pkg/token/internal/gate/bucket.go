@@ -37,6 +37,11 @@ func (b *bucket) wait(now time.Duration, c class) time.Duration {
 	return time.Duration(math.Ceil(min(missing/b.rate, maxSeconds) * float64(time.Second)))
 }
 
+// isSpare tells whether the unknown may take a token, as of the last wait.
+func (b *bucket) isSpare() bool {
+	return b.rate <= 0 || b.tokens >= 1+math.Floor(b.burst/2)-1e-9
+}
+
 // maxSeconds keeps a tiny rate from overflowing a Duration.
 const maxSeconds = 1e9
 

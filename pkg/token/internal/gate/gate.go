@@ -59,6 +59,10 @@ const (
 	classes // how many there are
 )
 
+// newcomerShare is the part of the rate that the unknown get in any case: everybody
+// is unknown at first.
+const newcomerShare = 0.125
+
 // trialHostCalls is how many calls one host gets before it has answered.
 const trialHostCalls = 4
 
@@ -71,10 +75,12 @@ type Gate struct {
 	calls tally
 	trial int // calls in flight that count against TrialCalls
 	rate  bucket
-	hosts map[string]*host // by name
-	keys  *keys
-	queue queue
-	shed  map[Cause]uint64
+	// newcomers is a part of the rate that the unknown get when others use up the rest.
+	newcomers bucket
+	hosts     map[string]*host // by name
+	keys      *keys
+	queue     queue
+	shed      map[Cause]uint64
 	// alarm is when somebody who waits may go for no other reason than that time
 	// has passed. The timer is set only while there is such a time.
 	alarm time.Duration
@@ -103,15 +109,16 @@ func New(o Options) *Gate {
 	o.TrialCalls = max(o.TrialCalls, 1)
 	o.KeyCalls = max(o.KeyCalls, 1)
 	g := &Gate{
-		o:     o,
-		start: time.Now(),
-		calls: newTally(o.Calls, 3, 4),
-		rate:  newBucket(o.Rate, o.Burst, 0),
-		hosts: make(map[string]*host),
-		keys:  newKeys(o),
-		queue: queue{size: newTally(o.Queue, 1, 2)},
-		shed:  make(map[Cause]uint64),
-		alarm: never,
+		o:         o,
+		start:     time.Now(),
+		calls:     newTally(o.Calls, 3, 4),
+		rate:      newBucket(o.Rate, o.Burst, 0),
+		newcomers: newBucket(o.Rate*newcomerShare, int(float64(o.Burst)*newcomerShare), 0),
+		hosts:     make(map[string]*host),
+		keys:      newKeys(o),
+		queue:     queue{size: newTally(o.Queue, 1, 2)},
+		shed:      make(map[Cause]uint64),
+		alarm:     never,
 	}
 	for _, cause := range Causes() {
 		g.shed[cause] = 0
@@ -224,6 +231,9 @@ func (g *Gate) begin(c *call) {
 	if c.trial {
 		g.trial++
 		c.host.trial++
+	}
+	if c.class == unknown && !g.rate.isSpare() {
+		g.newcomers.take()
 	}
 	g.rate.take()
 	c.host.take()

@@ -77,8 +77,10 @@ func TestBurstIsFilledAfterAPause(t *testing.T) {
 				for enter(t, g, Request{Host: "h", Key: "renewed", Renewal: true}).isIn() {
 					all++
 				}
-				if unknown != burst-burst/2 || all != burst {
-					t.Errorf("%d of unknown keys and %d in all are let in at once, want %d and %d", unknown, all, burst-burst/2, burst)
+				// What they must leave to others, but for the few that are theirs in any case.
+				want := min(burst-burst/2+max(burst/8, 1), burst)
+				if unknown != want || all != burst {
+					t.Errorf("%d of unknown keys and %d in all are let in at once, want %d and %d", unknown, all, want, burst)
 				}
 				time.Sleep(time.Hour)
 			}

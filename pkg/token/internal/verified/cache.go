@@ -15,6 +15,7 @@ import (
 type Entry struct {
 	Identity iam.Identity  // of the caller, if STS vouched for it
 	Refusal  *reason.Error // else why not
+	Mapped   bool          // somebody cares for the identity
 	Asked    time.Time     // when STS said so, or before
 	Expires  time.Time     // from then on the entry is good for nothing
 }
