@@ -246,11 +246,17 @@ func (m *Mapper) parse(c content) (mapper.Document, error) {
 	if c.err != nil {
 		return mapper.Document{}, c.err
 	}
-	root, err := mapper.ParseYAML(c.data)
+	return Parse(m.options.Kind, c.data, mapper.ParseOptions{UserIDStrict: m.options.UserIDStrict})
+}
+
+// Parse parses the content of a file. An error means that the document as a whole
+// says nothing; those of single sections are in the document.
+func Parse(kind Kind, data []byte, o mapper.ParseOptions) (mapper.Document, error) {
+	root, err := mapper.ParseYAML(data)
 	if err != nil {
 		return mapper.Document{}, err
 	}
-	if m.options.Kind == MountedFile {
+	if kind == MountedFile {
 		if root == nil {
 			// The whole configuration is gone, which says nothing about mappings.
 			return mapper.Document{}, errors.New("the file is empty")
@@ -259,7 +265,7 @@ func (m *Mapper) parse(c content) (mapper.Document, error) {
 			return mapper.Document{}, err
 		}
 	}
-	return parseSections(root, mapper.ParseOptions{UserIDStrict: m.options.UserIDStrict})
+	return parseSections(root, o)
 }
 
 // content is what was read of the file.

@@ -1,0 +1,50 @@
+package awsauth
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/iam-authenticator/authenticator/internal/lint"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
+)
+
+// Finding is something that a linter has to say about a document.
+type Finding struct {
+	Rule      string // its ID
+	Principal string // as the entry writes it; may be empty
+	Error     bool   // the server skips the entry, or refuses by it
+	Message   string
+}
+
+// same tells whether both are about one mistake, wherever its entry stands.
+func (f Finding) same(other Finding) bool {
+	return f.Rule == other.Rule && f.Principal == other.Principal && f.Error == other.Error
+}
+
+// Lint returns what "authenticator lint" says, but for what changes have notes of their
+// own about: duplicates, and what matters to other authenticators only.
+func Lint(d Document) []Finding {
+	manifest, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]string{"namespace": configmap.Namespace, "name": configmap.Name},
+		"data":     d,
+	})
+	if err != nil { // a map of strings always can be
+		return []Finding{{Error: true, Message: err.Error()}}
+	}
+	var findings []Finding
+	for _, f := range lint.Check(configmap.Name, manifest, lint.Options{}) {
+		if f.Severity == lint.Info || f.Rule == "duplicate" {
+			continue
+		}
+		message := f.Message
+		if f.Principal != "" {
+			message = Printable(f.Principal) + ": " + message
+		}
+		if f.Suggestion != "" {
+			message += "; " + f.Suggestion
+		}
+		findings = append(findings, Finding{f.Rule, f.Principal, f.Severity == lint.Error, fmt.Sprintf("%s [%s]", message, f.Rule)})
+	}
+	return findings
+}
