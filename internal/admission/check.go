@@ -1,0 +1,117 @@
+package admission
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/iam-authenticator/authenticator/internal/awsauth"
+	"github.com/iam-authenticator/authenticator/internal/lint"
+)
+
+// object is the part of a Kubernetes object that matters here.
+type object struct {
+	Metadata struct {
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Data awsauth.Document `json:"data"`
+}
+
+func (o object) allowsLoss() bool { return o.Metadata.Annotations[AllowLoss] == "true" }
+
+// checkAWSAuth refuses what makes aws-auth worse: new mistakes, and the loss of the last
+// administrator or node mapping.
+func checkAWSAuth(r request, o lint.Options) (v verdict) {
+	if !isAWSAuth(r) {
+		return verdict{} // of no concern, however the webhook is configured
+	}
+	after, before, ok := objects(r)
+	if !ok {
+		return unreadable()
+	}
+	if r.Operation != "DELETE" {
+		v = compare(r, o)
+	}
+	allowed := after.allowsLoss()
+	if r.Operation == "DELETE" {
+		allowed = before.allowsLoss() // the annotation that is there, as there is no other
+	}
+	if allowed {
+		return v
+	}
+	losses, err := awsauth.Losses(before.Data, after.Data, nil)
+	if err != nil {
+		// One of them can't be read; if it is the new one, the linter says so.
+		v.warnings = append(v.warnings, "what this takes away can't be told: "+err.Error())
+		return v
+	}
+	for _, loss := range losses {
+		v.errors = append(v.errors, fmt.Sprintf("this takes away %s; if that is meant, annotate it %s=true first", loss, AllowLoss))
+	}
+	return v
+}
+
+// checkAccessEntry refuses an access entry with mistakes that it didn't have.
+func checkAccessEntry(r request, o lint.Options) verdict {
+	if r.Operation == "DELETE" {
+		return verdict{}
+	}
+	return compare(r, o)
+}
+
+// compare has the linter look at an object before and after. Mistakes that were there
+// before don't keep anybody from mending others.
+func compare(r request, o lint.Options) (v verdict) {
+	old := map[string]bool{}
+	if present(r.OldObject) {
+		for _, f := range lint.Check("object", r.OldObject, o) {
+			old[text(f)] = true
+		}
+	}
+	for _, f := range lint.Check("object", r.Object, o) {
+		switch said := text(f); {
+		case f.Severity != lint.Error:
+			if f.Severity == lint.Warning {
+				v.warnings = append(v.warnings, said)
+			}
+		case old[said]:
+			v.warnings = append(v.warnings, "still wrong: "+said)
+		default:
+			v.errors = append(v.errors, said)
+		}
+	}
+	return v
+}
+
+// text is a finding without its place: an object in a request has no lines.
+func text(f lint.Finding) string {
+	said := f.Message
+	if f.Suggestion != "" {
+		said += " (" + f.Suggestion + ")"
+	}
+	switch {
+	case f.Entry != "" && f.Principal != "":
+		said = f.Entry + " " + f.Principal + ": " + said
+	case f.Entry != "":
+		said = f.Entry + ": " + said
+	}
+	return said + " [" + f.Rule + "]"
+}
+
+func objects(r request) (after, before object, ok bool) {
+	for _, o := range []struct {
+		data json.RawMessage
+		into *object
+	}{{r.Object, &after}, {r.OldObject, &before}} {
+		if present(o.data) && json.Unmarshal(o.data, o.into) != nil {
+			return object{}, object{}, false
+		}
+	}
+	return after, before, true
+}
+
+func present(data json.RawMessage) bool { return len(data) > 0 && !bytes.Equal(data, []byte("null")) }
+
+func unreadable() verdict {
+	return verdict{warnings: []string{"authenticator could not read this object, and did not check it"}}
+}
