@@ -191,11 +191,15 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"sts-burst=8":                      func(s *config.Server) { s.STSBurst = 8 },
 		"token-cache-ttl=30s":              func(s *config.Server) { s.TokenCache.TTL = 30 * time.Second },
 		"token-cache-stale-on-error=false": func(s *config.Server) { s.TokenCache.StaleOnError = false },
-		"profiling":                        func(s *config.Server) { s.Profiling = true },
-		"kubeconfig=/k":                    func(s *config.Server) { s.Kubeconfig = "/k" },
-		"master=https://m":                 func(s *config.Server) { s.Master = "https://m" },
-		"ec2-describeInstances-qps=5":      func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
-		"ec2-describeInstances-burst=6":    func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
+		"audit-log-path=/a":                func(s *config.Server) { s.Audit.Path = "/a" },
+		"audit-required --audit-log-path=/a": func(s *config.Server) {
+			s.Audit.Path, s.Audit.Required = "/a", true
+		},
+		"profiling":                     func(s *config.Server) { s.Profiling = true },
+		"kubeconfig=/k":                 func(s *config.Server) { s.Kubeconfig = "/k" },
+		"master=https://m":              func(s *config.Server) { s.Master = "https://m" },
+		"ec2-describeInstances-qps=5":   func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
+		"ec2-describeInstances-burst=6": func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
 	}
 	tested := map[string]bool{"dev": true, "dev-dir": true, "help": true} // not part of the configuration
 	for flag, change := range flags {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/iam-authenticator/authenticator/internal/eks"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
@@ -20,7 +22,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1 // it failed, or the login is refused
 	exitUsage       = 2 // flags, arguments or configuration are wrong
-	exitUnavailable = 3 // the question could not be answered: STS or the network
+	exitUnavailable = 3 // nobody answered: AWS, the API server or the network
 )
 
 func main() {
@@ -67,6 +69,12 @@ func exitCode(err error) int {
 		return exitUnavailable
 	}
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return exitUnavailable
+	}
+	if _, ok := errors.AsType[noAnswerError](err); ok {
+		return exitUnavailable
+	}
+	if e, ok := errors.AsType[*eks.Error](err); ok && (e.Status == http.StatusTooManyRequests || e.Status >= 500) {
 		return exitUnavailable
 	}
 	return exitFailure

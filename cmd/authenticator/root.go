@@ -20,7 +20,7 @@ On the control plane, "authenticator server" answers the API server's question w
 made a token. It reads the configuration of aws-iam-authenticator and takes its place.
 
 Exit codes: 0 success, 1 failure or a refused login, 2 wrong usage or configuration,
-3 STS could not be asked.`
+3 AWS or the API server could not be asked.`
 
 // globals are the flags of every command.
 type globals struct {
@@ -64,6 +64,9 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 		newTokenCommand(g, std),
 		newVerifyCommand(g, std),
 		newInitCommand(g, std),
+		newKubeconfigCommand(g, std),
+		newAccessEntryCommand(g, std),
+		newMappingCommand(std),
 		newVersionCommand(std),
 	)
 	completeWords(root, "log-format", "text", "json")
@@ -72,6 +75,10 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 	// The commands that cobra adds are as strict about arguments as ours.
 	root.InitDefaultCompletionCmd()
 	takeNoArgs(root)
+	root.AddCommand( // behind takeNoArgs, as they take files
+		newAuditCommand(g, std),
+		newLintCommand(g, std),
+	)
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"})
 	help.Args = func(_ *cobra.Command, args []string) error {

@@ -7,16 +7,21 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/iam-authenticator/authenticator/internal/admission"
+	"github.com/iam-authenticator/authenticator/internal/lint"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/server"
+	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 	"github.com/iam-authenticator/authenticator/pkg/server/certs"
 	"github.com/iam-authenticator/authenticator/pkg/token"
 )
@@ -66,6 +71,8 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	flags.IntVar(&s.STSBurst, "sts-burst", s.STSBurst, "calls to STS at once after a pause")
 	flags.DurationVar(&s.TokenCache.TTL, "token-cache-ttl", s.TokenCache.TTL, "how long a token that STS vouched for is good for, and how long a disabled access key still works; 0 to ask each time")
 	flags.BoolVar(&s.TokenCache.StaleOnError, "token-cache-stale-on-error", s.TokenCache.StaleOnError, "while STS can't be asked, let in who got in before, until the token ends")
+	flags.StringVar(&s.Audit.Path, "audit-log-path", s.Audit.Path, "`file` to keep a record of every decision in, or - for standard output")
+	flags.BoolVar(&s.Audit.Required, "audit-required", s.Audit.Required, "give no answer whose record can't be written")
 	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
 	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the API server, for sources in the cluster (default: as a pod does)")
 	flags.StringVar(&s.Master, "master", s.Master, "`URL` of the API server, for sources in the cluster")
@@ -152,6 +159,17 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		advice = append(advice, server.Check{Name: "client CA", Err: clientCAs.Healthy, Advisory: true})
 	}
 
+	records, err := newAuditLog(s.Audit, log)
+	if err != nil {
+		return err
+	}
+	var auditor server.Auditor // stays nil without a log
+	if records != nil {
+		auditor = records
+		metrics.ShowAudit(records.Stats)
+		advice = append(advice, server.Check{Name: "audit", Err: records.Healthy, Advisory: true})
+	}
+
 	webhook, health, err := listen(ctx, s)
 	if err != nil {
 		return err
@@ -170,7 +188,11 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 			Metrics:          metrics,
 			Log:              log,
 			ScrubbedAccounts: s.ScrubbedAccounts,
+
+			Audit:              auditor,
+			AuditForeignTokens: s.Audit.ForeignTokens,
 		}),
+		Others:         admission.Handlers(lint.Options{Partition: s.Partition}, log),
 		Metrics:        metrics,
 		HealthListener: health,
 		Checks: func() []server.Check {
@@ -185,11 +207,48 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	group.Go(func() error { return backends.Run(ctx) })
 	group.Go(func() error { return verifier.Run(ctx) })
 	group.Go(func() error { return srv.Run(ctx) })
+	if records != nil {
+		group.Go(func() error { return records.Run(ctx) })
+	}
 	log.Info("webhook serves", zap.Stringer("address", webhook.Addr()), zap.String("kubeconfig", s.GenerateKubeconfig),
 		zap.String("next", "start kube-apiserver with --authentication-token-webhook-config-file and --authentication-token-webhook-version=v1"))
 	err = group.Wait()
+	if records != nil {
+		err = errors.Join(err, records.Close()) // after the last login
+	}
 	log.Info("authenticator ends")
 	return err
+}
+
+// newAuditLog returns the log of decisions, or nil if there is to be none.
+func newAuditLog(a config.Audit, log *zap.Logger) (*audit.Log, error) {
+	if a.Path == "" {
+		return nil, nil
+	}
+	pseudonyms, err := newPseudonyms(a)
+	if err != nil {
+		return nil, err
+	}
+	hangup := make(chan os.Signal, 1)
+	if a.Path != audit.Stdout {
+		signal.Notify(hangup, syscall.SIGHUP) // logrotate's
+	}
+	return audit.New(audit.Options{
+		Path: a.Path, MaxSize: int64(a.MaxSize) << 20, MaxAge: a.MaxAge, MaxBackups: a.MaxBackups, Compress: a.Compress,
+		Fsync: a.Fsync, Interval: a.FsyncInterval, Required: a.Required, Pseudonyms: pseudonyms, Reopen: hangup, Log: log,
+	})
+}
+
+// newPseudonyms returns the pseudonyms of records, or nil if they have none.
+func newPseudonyms(a config.Audit) (*audit.Pseudonyms, error) {
+	if !a.Pseudonymize {
+		return nil, nil
+	}
+	pseudonyms, err := audit.NewPseudonyms(a.PseudonymKeyFile)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return pseudonyms, nil
 }
 
 // warmRegions is the region that the server runs in, if the environment says so.

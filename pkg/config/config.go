@@ -44,6 +44,8 @@ type Server struct {
 	STSAccessKeyBurst int `yaml:"stsAccessKeyBurst"`
 	// TokenCache remembers what STS said about tokens.
 	TokenCache TokenCache `yaml:"tokenCache"`
+	// Audit keeps a record of every decision.
+	Audit Audit `yaml:"audit"`
 	// STSEmulator sends every call to an STS emulator. For tests and demonstrations.
 	STSEmulator STSEmulator `yaml:"stsEmulator"`
 
@@ -142,6 +144,31 @@ type TokenCache struct {
 	MaxBytes   int `yaml:"maxBytes"`
 }
 
+// Audit says where the records of decisions go.
+type Audit struct {
+	// Path is the file, "-" for standard output, or empty for no records.
+	Path string `yaml:"path"`
+	// Required refuses to answer a decision whose record can't be written.
+	Required bool `yaml:"required"`
+	// MaxSize, in MiB, and MaxAge are when a file is put aside, and MaxBackups is how
+	// many of those are kept. Default 100, 24h and 30. 0 is no bound of age or number.
+	MaxSize    int           `yaml:"maxSize"`
+	MaxAge     time.Duration `yaml:"maxAge"`
+	MaxBackups int           `yaml:"maxBackups"`
+	// Compress compresses files that were put aside, with gzip.
+	Compress bool `yaml:"compress"`
+	// Fsync is when records are forced to the disk: none, interval or always. Default
+	// interval, with a FsyncInterval of 1s.
+	Fsync         string        `yaml:"fsync"`
+	FsyncInterval time.Duration `yaml:"fsyncInterval"`
+	// ForeignTokens records decisions about tokens that are not ours too.
+	ForeignTokens bool `yaml:"foreignTokens"`
+	// Pseudonymize puts hashes in the place of session names, usernames and the names of
+	// users, under the key in PseudonymKeyFile.
+	Pseudonymize     bool   `yaml:"pseudonymize"`
+	PseudonymKeyFile string `yaml:"pseudonymKeyFile"`
+}
+
 // ReservedPrefixes are username prefixes that no mapping of a backend may give.
 type ReservedPrefixes struct {
 	Backend  string   `yaml:"backendmode"`
@@ -172,6 +199,7 @@ func Default() Config {
 			TTL: time.Minute, StaleOnError: true, NegativeTTL: 10 * time.Second,
 			MaxEntries: 50_000, MaxBytes: 64 << 20,
 		},
+		Audit:                     Audit{MaxSize: 100, MaxAge: 24 * time.Hour, MaxBackups: 30, Fsync: "interval", FsyncInterval: time.Second},
 		Address:                   "127.0.0.1",
 		Port:                      21362,
 		Hostname:                  "localhost",

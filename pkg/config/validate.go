@@ -45,6 +45,7 @@ func (c *Config) CompleteServer() error {
 	errs = append(errs, c.completeBackends()...)
 	errs = append(errs, c.Server.checkListen()...)
 	errs = append(errs, c.Server.checkVerification()...)
+	errs = append(errs, c.Server.Audit.check()...)
 
 	s := c.Server
 	for _, account := range s.ScrubbedAccounts {
@@ -156,6 +157,34 @@ func (s Server) checkVerification() (errs []error) {
 		if ttl < 0 || ttl > tokenLifetime {
 			errs = append(errs, fmt.Errorf("server.tokenCache.%s %s, want 0s (off) to %s, which is how long a token lives", key, ttl, tokenLifetime))
 		}
+	}
+	return errs
+}
+
+// FsyncPolicies are the values of server.audit.fsync.
+func FsyncPolicies() []string { return []string{"none", "interval", "always"} }
+
+func (a Audit) check() (errs []error) {
+	if a.Path == "" && a.Required {
+		errs = append(errs, errors.New("server.audit.required is set, but no server.audit.path"))
+	}
+	if a.MaxSize < 1 {
+		errs = append(errs, fmt.Errorf("server.audit.maxSize %d, want at least 1 (MiB)", a.MaxSize))
+	}
+	if a.MaxAge != 0 && a.MaxAge < time.Minute {
+		errs = append(errs, fmt.Errorf("server.audit.maxAge %s, want at least 1m, or 0s for no bound", a.MaxAge))
+	}
+	if a.MaxBackups < 0 {
+		errs = append(errs, fmt.Errorf("server.audit.maxBackups %d, want 1 or more, or 0 to keep all", a.MaxBackups))
+	}
+	if !slices.Contains(FsyncPolicies(), a.Fsync) {
+		errs = append(errs, fmt.Errorf("server.audit.fsync %q, want %s%s", a.Fsync, strings.Join(FsyncPolicies(), ", "), suggest.DidYouMean(a.Fsync, FsyncPolicies())))
+	}
+	if a.FsyncInterval <= 0 {
+		errs = append(errs, fmt.Errorf("server.audit.fsyncInterval %s, want more than 0s", a.FsyncInterval))
+	}
+	if a.Pseudonymize != (a.PseudonymKeyFile != "") {
+		errs = append(errs, errors.New("server.audit.pseudonymize and server.audit.pseudonymKeyFile go together"))
 	}
 	return errs
 }

@@ -45,6 +45,7 @@ const (
 	STSAnswerInvalid Code = "STSAnswerInvalid" // not the answer STS gives; nothing is believed of it
 	Overloaded       Code = "Overloaded"       // more calls to STS in flight than are allowed
 	MapperNotReady   Code = "MapperNotReady"   // a source of mappings has not been read yet
+	AuditFailed      Code = "AuditFailed"      // the audit record could not be written, and is required
 	Canceled         Code = "Canceled"         // the API server gave up waiting
 	Internal         Code = "Internal"         // a defect of this program
 )
@@ -111,6 +112,7 @@ var table = [...]info{
 	{STSAnswerInvalid, Unavailable, "look for a proxy between this server and STS"},
 	{Overloaded, Unavailable, "look for a client that makes many tokens, or for an STS that hangs; see stsConcurrency"},
 	{MapperNotReady, Unavailable, "wait until /readyz?verbose shows every mapper as ready"},
+	{AuditFailed, Unavailable, "see to the disk of the audit file; /readyz?verbose says what is wrong with it"},
 	{Canceled, Unavailable, "the client ended the request before it was answered"},
 	{Internal, Unavailable, "report this as a defect"},
 }

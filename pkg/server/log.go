@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 )
 
 // logDecision writes the one line of a login. Every grant has one; refusals that
@@ -93,6 +95,50 @@ func (l *logLine) MarshalLogObject(e zapcore.ObjectEncoder) error {
 		e.AddString("entry", l.user.Entry)
 	}
 	return nil
+}
+
+// record keeps the record of a decision, and returns the decision that is answered:
+// another one if the record could not be written and is required.
+func (h *Webhook) record(r *http.Request, bearer string, d decision, start time.Time, took time.Duration) decision {
+	code := reason.Of(d.err)
+	if code == reason.ForeignToken && !h.foreign {
+		return d
+	}
+	err := h.audit.Record(audit.Record{
+		Time:          start.Add(took),
+		Outcome:       code.Outcome().String(),
+		Reason:        code,
+		Principal:     d.id.CanonicalARN,
+		ARN:           d.id.ARN,
+		Account:       d.id.Account,
+		SessionName:   d.id.SessionName,
+		PrincipalID:   d.id.UserID,
+		AccessKeyID:   d.id.AccessKeyID,
+		Mapper:        d.user.Mapper,
+		Entry:         d.user.Entry,
+		Username:      d.user.Username,
+		Groups:        d.user.Groups,
+		Source:        string(d.source),
+		STSRegion:     d.region,
+		STSRequestID:  d.requestID,
+		LatencyMicros: took.Microseconds(),
+		TokenHash:     audit.HashToken(bearer),
+		Remote:        r.RemoteAddr,
+	})
+	if err != nil {
+		return decision{err: reason.New(reason.AuditFailed, "%w", err), id: d.id, source: d.source}
+	}
+	return d
+}
+
+// ShowAudit shows the counts of an audit log.
+func (m *Metrics) ShowAudit(stats func() audit.Stats) {
+	counter := func(name, help string, value func(audit.Stats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+			func() float64 { return float64(value(stats())) }))
+	}
+	counter("audit_records_total", "Audit records written.", func(s audit.Stats) uint64 { return s.Records })
+	counter("audit_errors_total", "Audit records that could not be written.", func(s audit.Stats) uint64 { return s.Errors })
 }
 
 func (h *Webhook) logBadRequest(r *http.Request, bad *badRequest) {

@@ -23,7 +23,9 @@ type Options struct {
 	Listener net.Listener
 	TLS      *tls.Config
 	Webhook  http.Handler
-	Metrics  *Metrics
+	// Others are further handlers on the webhook's port, by path.
+	Others  map[string]http.Handler
+	Metrics *Metrics
 	// HealthListener is where health and metrics are served over plain HTTP, beside
 	// the webhook's own port. Nil for none. The Server closes it.
 	HealthListener net.Listener
@@ -130,6 +132,9 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 func (s *Server) webhookRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/authenticate", s.options.Webhook)
+	for path, handler := range s.options.Others {
+		mux.Handle(path, handler)
+	}
 	s.addHealth(mux)
 	return mux
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
@@ -27,8 +28,15 @@ type Mapper interface {
 	Map(ctx context.Context, id iam.Identity) (mapper.User, error)
 }
 
-// WebhookOptions is what a Webhook is made of. All fields but ScrubbedAccounts and
-// Now are required.
+// Auditor keeps a record of every decision.
+type Auditor interface {
+	// Record must return an error if and only if no decision may be answered without
+	// its record, and this one could not be written.
+	Record(r audit.Record) error
+}
+
+// WebhookOptions is what a Webhook is made of. All fields but ScrubbedAccounts, Audit,
+// AuditForeignTokens and Now are required.
 type WebhookOptions struct {
 	Verifier Verifier
 	Mapper   Mapper
@@ -37,6 +45,11 @@ type WebhookOptions struct {
 	// ScrubbedAccounts are accounts of which the answers show neither principals nor
 	// unique IDs.
 	ScrubbedAccounts []string
+	// Audit keeps records of decisions. Nil: nobody does.
+	Audit Auditor
+	// AuditForeignTokens has decisions about tokens that are not ours, such as those of
+	// service accounts, recorded too.
+	AuditForeignTokens bool
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -50,6 +63,8 @@ type Webhook struct {
 	log      *zap.Logger
 	repeats  *repeats
 	scrubbed []string
+	audit    Auditor // or nil
+	foreign  bool    // tokens that are not ours are recorded too
 	now      func() time.Time
 }
 
@@ -69,6 +84,8 @@ func NewWebhook(o WebhookOptions) *Webhook {
 		log:      o.Log,
 		repeats:  newRepeats(),
 		scrubbed: o.ScrubbedAccounts,
+		audit:    o.Audit,
+		foreign:  o.AuditForeignTokens,
 		now:      o.Now,
 	}
 }
@@ -80,7 +97,9 @@ type decision struct {
 	// source is where the identity comes from, or STS's refusal; empty if STS had no
 	// part in it.
 	source token.Source
-	user   mapper.User
+	// region and requestID are those of STS's answer, as far as the verifier says them.
+	region, requestID string
+	user              mapper.User
 }
 
 // ServeHTTP answers one TokenReview.
@@ -97,6 +116,9 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	d := h.decide(ctx, review.token)
 	took := h.now().Sub(start)
+	if h.audit != nil {
+		d = h.record(r, review.token, d, start, took)
+	}
 	h.metrics.login(reason.Of(d.err), took)
 	h.metrics.verification(d.source)
 	if d.err == nil && d.user.Mapper == mapper.BootstrapAdmin {
@@ -117,6 +139,7 @@ func (h *Webhook) decide(ctx context.Context, bearer string) (d decision) {
 	}()
 	verification, err := h.verifier.Verify(ctx, bearer)
 	d.id, d.source, d.err = verification.Identity, verification.Source, err
+	d.region, d.requestID = verification.Region, verification.RequestID
 	if err != nil {
 		return d
 	}

@@ -100,28 +100,28 @@ func (c *caller) check(host string) error {
 }
 
 // call asks STS, and once more if the connection died under the question.
-func (c *caller) call(ctx context.Context, r Request, clusterID string, renewal bool) (iam.Identity, error) {
-	id, err := c.callOnce(ctx, r, clusterID, renewal)
+func (c *caller) call(ctx context.Context, r Request, clusterID string, renewal bool) (said, error) {
+	s, err := c.callOnce(ctx, r, clusterID, renewal)
 	if errors.Is(err, errConnectionDied) {
-		id, err = c.callOnce(ctx, r, clusterID, renewal)
+		s, err = c.callOnce(ctx, r, clusterID, renewal)
 	}
-	return id, err
+	return s, err
 }
 
-func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, renewal bool) (id iam.Identity, err error) {
+func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, renewal bool) (s said, err error) {
 	leave, err := c.gate.Enter(ctx, gate.Request{
 		Host: r.Host, Key: c.credentials(r), Renewal: renewal, Unproven: !c.health.Proven(r.Host),
 	})
 	if err != nil {
-		if s, ok := errors.AsType[*gate.Shed](err); ok && s.Cause == gate.CauseTrial {
+		if e, ok := errors.AsType[*gate.Shed](err); ok && e.Cause == gate.CauseTrial {
 			c.health.Begin(r.Host)(err) // a suspicion has the host probed, and so proven
 		}
-		return iam.Identity{}, shed(err)
+		return said{}, shed(err)
 	}
 	outcome := error(reason.New(reason.Internal, "the call did not end")) // unless it does
-	defer func() { leave(c.result(id, outcome)) }()
+	defer func() { leave(c.result(s.Identity, outcome)) }()
 	if err := c.check(r.Host); err != nil { // went down while we waited
-		return iam.Identity{}, err
+		return said{}, err
 	}
 	end := c.health.Begin(r.Host)
 	defer func() { end(trouble(outcome)) }()
@@ -135,15 +135,15 @@ func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, rene
 		case <-callCtx.Done():
 		}
 	}()
-	id, outcome = c.sts.getCallerIdentity(callCtx, r, clusterID)
+	s, outcome = c.sts.getCallerIdentity(callCtx, r, clusterID)
 	if reason.Of(outcome) == reason.Canceled && ctx.Err() == nil {
 		outcome = reason.New(reason.STSUnreachable, "%s went down while it was asked", r.Host)
 	}
 	c.observe(Call{Region: c.endpoints[r.Host], Reason: reason.Of(outcome), Duration: c.now().Sub(start)})
-	if t, ok := c.sts.transport.(*Transport); ok && outcome == nil && c.mapped(id) {
+	if t, ok := c.sts.transport.(*Transport); ok && outcome == nil && c.mapped(s.Identity) {
 		t.Trust(r.Host)
 	}
-	return id, outcome
+	return s, outcome
 }
 
 // credentials tells callers apart for the bounds. The ID of a temporary access key is

@@ -3,7 +3,6 @@ package token
 import (
 	"sync"
 
-	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/token/internal/verified"
 )
 
@@ -21,8 +20,8 @@ type flights struct {
 
 // flight is one question under way.
 type flight struct {
-	done    chan struct{} // closed once id and err are final
-	id      iam.Identity
+	done    chan struct{} // closed once said and err are final
+	said    said
 	err     error
 	callers int
 }
@@ -55,14 +54,14 @@ func (f *flights) leave(left *flight) {
 
 // run finds the answer. Whoever comes after the flight starts another, so ask must
 // have remembered the answer by its end, and look for one at its beginning.
-func (f *flights) run(key verified.Key, flown *flight, ask func() (iam.Identity, error)) {
+func (f *flights) run(key verified.Key, flown *flight, ask func() (said, error)) {
 	defer func() {
 		f.mu.Lock()
 		delete(f.byKey, key)
 		f.mu.Unlock()
 		close(flown.done)
 	}()
-	flown.id, flown.err = ask()
+	flown.said, flown.err = ask()
 }
 
 // callers returns how many wait.

@@ -101,7 +101,7 @@ func (m *memory) remember(key verified.Key, e verified.Entry, renewal bool, acce
 		m.accepted.Delete(key)
 		m.others.Delete(key)
 		if m.options.NegativeTTL > 0 {
-			m.refused.Put(key, verified.Entry{Refusal: refusal, Asked: e.Asked, Expires: e.Asked.Add(m.options.NegativeTTL)})
+			m.refused.Put(key, verified.Entry{Refusal: refusal, RequestID: e.RequestID, Asked: e.Asked, Expires: e.Asked.Add(m.options.NegativeTTL)})
 		}
 	}
 }

@@ -79,6 +79,22 @@ func TestSTSIsAskedOncePerTTL(t *testing.T) {
 	})
 }
 
+func TestWhatSTSCalledItsAnswerIsRemembered(t *testing.T) {
+	b := newBed(t)
+	v := b.verifier(t, remembering)
+	forged := b.admin.AWS()
+	forged.SecretAccessKey = "x"
+	seen := map[string]bool{}
+	for _, token := range []string{b.token(t, b.admin), signed(t, forged, testHost, "us-east-1", testCluster, testDate)} {
+		asked, err := v.Verify(t.Context(), token)
+		again, _ := v.Verify(t.Context(), token)
+		if asked.RequestID == "" || again.RequestID != asked.RequestID || again.Source != FromCache || seen[asked.RequestID] {
+			t.Errorf("%q when asked (%v), %q when remembered (%s)", asked.RequestID, err, again.RequestID, again.Source)
+		}
+		seen[asked.RequestID] = true
+	}
+}
+
 func TestWithoutATTLSTSIsAskedEachTime(t *testing.T) {
 	b := newBed(t)
 	v := b.verifier(t, func(o *VerifierOptions) { o.Cache = CacheOptions{StaleOnError: true} })

@@ -30,18 +30,27 @@ type stsClient struct {
 	now       func() time.Time
 }
 
+// said is what STS says: who a caller is, and what it calls its answer, which it does
+// when it refuses, too.
+type said struct {
+	iam.Identity
+	requestID string
+}
+
 // getCallerIdentity sends r, signed for the given cluster, and returns who STS
 // says signed it. Errors are *reason.Error; they quote nothing of an answer but
 // the error code, as STS echoes requests in its messages.
-func (c *stsClient) getCallerIdentity(ctx context.Context, r Request, clusterID string) (iam.Identity, error) {
+func (c *stsClient) getCallerIdentity(ctx context.Context, r Request, clusterID string) (said, error) {
 	a, err := c.get(ctx, r.Host, r.URL(), clusterID)
-	switch {
-	case err != nil:
-		return iam.Identity{}, err
-	case a.status != http.StatusOK:
-		return iam.Identity{}, c.refusal(r.Host, a)
+	if err != nil {
+		return said{}, err
 	}
-	return parseAnswer(r, a.body)
+	s := said{requestID: a.requestID()}
+	if a.status != http.StatusOK {
+		return s, c.refusal(r.Host, a)
+	}
+	s.Identity, err = parseAnswer(r, a.body)
+	return s, err
 }
 
 // probe sends a host a request that nobody signed, and returns how STS refuses it: an
@@ -91,7 +100,6 @@ func (c *stsClient) get(ctx context.Context, host, url, clusterID string) (answe
 		_ = resp.Body.Close()
 		return answer{}, reason.New(reason.STSAnswerInvalid, "%s answered %d", host, resp.StatusCode)
 	}
-	noteRequestID(ctx, resp.Header)
 	// Closing without draining gives up the connection if the body is too long.
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -104,21 +112,14 @@ func (c *stsClient) get(ctx context.Context, host, url, clusterID string) (answe
 	return answer{resp.StatusCode, resp.Header, body}, nil
 }
 
-type requestIDKey struct{}
-
-// withRequestID has the ID that STS gives its last answer stored in id. The context
-// carries it, as what lies between has no part in it.
-func withRequestID(ctx context.Context, id *string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
-}
-
-// noteRequestID stores the ID of an answer if it looks like one, so that a proxy gets no
-// word of its own into the records.
-func noteRequestID(ctx context.Context, header http.Header) {
-	into, ok := ctx.Value(requestIDKey{}).(*string)
-	if id := header.Get("X-Amzn-Requestid"); ok && all(id, 1, 64, func(c byte) bool { return c == '-' || isAlphanumeric(c) }) {
-		*into = id
+// requestID returns what STS calls the answer, if it looks like an ID, so that a proxy
+// gets no word of its own into a log.
+func (a answer) requestID() string {
+	id := a.header.Get("X-Amzn-Requestid")
+	if !all(id, 1, 64, func(c byte) bool { return c == '-' || isAlphanumeric(c) }) {
+		return ""
 	}
+	return id
 }
 
 // callFailed tells a caller that went away from an STS that did not answer.

@@ -80,7 +80,7 @@ type Verification struct {
 	// Region is that of the STS endpoint. It is empty for what was remembered and not
 	// asked again.
 	Region string
-	// RequestID is what STS calls its answer, for whoever had it asked (FromSTS).
+	// RequestID is what STS called the answer, also if it was remembered.
 	RequestID string
 }
 
@@ -219,10 +219,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verification, erro
 	now, key := v.now(), v.keys.Of(token)
 	last := v.memory.last(key, now)
 	if last != nil && v.memory.isFresh(last, now) {
-		return Verification{Identity: last.Identity, Source: FromCache}, nil
+		return Verification{Identity: last.Identity, Source: FromCache, RequestID: last.RequestID}, nil
 	}
 	if e := v.memory.refusal(key, now); e != nil {
-		return Verification{Source: FromCache}, e.Refusal
+		return Verification{Source: FromCache, RequestID: e.RequestID}, e.Refusal
 	}
 	request, err := v.read(token, now)
 	if err != nil {
@@ -230,7 +230,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verification, erro
 	}
 	result, err := v.share(ctx, key, request, last != nil && last.Mapped)
 	if err != nil && last != nil && v.memory.mayStand(key, last, v.now(), err) {
-		return Verification{Identity: last.Identity, Source: FromStale, Region: result.Region}, nil
+		return Verification{Identity: last.Identity, Source: FromStale, Region: result.Region, RequestID: last.RequestID}, nil
 	}
 	return result, err
 }
@@ -260,15 +260,14 @@ func (v *Verifier) share(ctx context.Context, key verified.Key, r Request, renew
 	}
 	defer v.flights.leave(flight)
 	result := Verification{Source: FromOther, Region: v.endpoints[r.Host]}
-	var requestID string // of the answer, once the flight is done
 	if isNew {
 		result.Source = FromSTS
-		go v.flights.run(key, flight, func() (iam.Identity, error) { return v.find(key, r, renewal, &requestID) })
+		go v.flights.run(key, flight, func() (said, error) { return v.find(key, r, renewal) })
 	}
 	if err := v.wait(ctx, flight, r.Host); err != nil {
 		return result, err
 	}
-	result.Identity, result.RequestID = flight.id, requestID
+	result.Identity, result.RequestID = flight.said.Identity, flight.said.requestID
 	return result, flight.err
 }
 
@@ -298,47 +297,48 @@ func (v *Verifier) wait(ctx context.Context, f *flight, host string) error {
 }
 
 // find has STS say who made a token, and remembers what it says. It is done once for
-// all who wait, and ends by itself. It stores what STS calls its answer in requestID.
-func (v *Verifier) find(key verified.Key, r Request, renewal bool, requestID *string) (id iam.Identity, err error) {
+// all who wait, and ends by itself.
+func (v *Verifier) find(key verified.Key, r Request, renewal bool) (s said, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			v.panicked(p, debug.Stack())
-			id, err = iam.Identity{}, reason.New(reason.Internal, "the token could not be verified")
+			s, err = said{}, reason.New(reason.Internal, "the token could not be verified")
 		}
 	}()
 	asked := v.now()
 	// The flight before this one may have ended after its answer was looked for.
 	if e := v.memory.last(key, asked); e != nil && v.memory.isFresh(e, asked) {
-		return e.Identity, nil
+		return said{e.Identity, e.RequestID}, nil
 	}
 	if e := v.memory.refusal(key, asked); e != nil {
-		return iam.Identity{}, e.Refusal
+		return said{requestID: e.RequestID}, e.Refusal
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxWait+v.timeout)
 	defer cancel()
-	id, err = v.ask(withRequestID(ctx, requestID), r, renewal)
-	if err == nil && id.Partition != v.partition {
-		id, err = iam.Identity{}, reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", id.CanonicalARN, v.partition)
+	s, err = v.ask(ctx, r, renewal)
+	if err == nil && s.Partition != v.partition {
+		err = reason.New(reason.PartitionMismatch, "%s is not a principal of the partition %s", s.CanonicalARN, v.partition)
+		s.Identity = iam.Identity{}
 	}
-	if err == nil && id.MapKey == "" {
+	if err == nil && s.MapKey == "" {
 		err = reason.New(reason.Internal, "STS vouched for nobody")
 	}
 	v.memory.remember(key, verified.Entry{
-		Identity: id, Mapped: err == nil && v.mapped(id), Asked: asked, Expires: r.Date.Add(Lifetime),
+		Identity: s.Identity, Mapped: err == nil && v.mapped(s.Identity), RequestID: s.requestID, Asked: asked, Expires: r.Date.Add(Lifetime),
 	}, renewal, r.AccessKeyID, err)
-	return id, err
+	return s, err
 }
 
 // ask tries the accepted cluster IDs in order. Which one a token was signed for
 // can't be read from it; STS just finds that the signature doesn't match.
-func (v *Verifier) ask(ctx context.Context, r Request, renewal bool) (id iam.Identity, err error) {
+func (v *Verifier) ask(ctx context.Context, r Request, renewal bool) (s said, err error) {
 	for _, clusterID := range v.clusterIDs {
-		id, err = v.caller.call(ctx, r, clusterID, renewal)
+		s, err = v.caller.call(ctx, r, clusterID, renewal)
 		if reason.Of(err) != reason.SignatureMismatch {
-			return id, err
+			return s, err
 		}
 	}
-	return id, err
+	return s, err
 }
 
 // Stats is the state of a Verifier.

@@ -16,8 +16,10 @@ type Entry struct {
 	Identity iam.Identity  // of the caller, if STS vouched for it
 	Refusal  *reason.Error // else why not
 	Mapped   bool          // somebody cares for the identity
-	Asked    time.Time     // when STS said so, or before
-	Expires  time.Time     // from then on the entry is good for nothing
+	// RequestID is what STS called the answer.
+	RequestID string
+	Asked     time.Time // when STS said so, or before
+	Expires   time.Time // from then on the entry is good for nothing
 }
 
 // Cache is a bounded number of entries. When it is full, the one goes that nobody
@@ -192,7 +194,7 @@ func (s *shard) pushNewest(it *item) {
 func size(e Entry) int {
 	const fixed = int(unsafe.Sizeof(item{})) + 2*int(unsafe.Sizeof(Key{})+unsafe.Sizeof((*item)(nil)))
 	id := &e.Identity
-	n := fixed + len(id.ARN) + len(id.CanonicalARN) + len(id.MapKey) + len(id.UserID) + len(id.AccessKeyID)
+	n := fixed + len(id.ARN) + len(id.CanonicalARN) + len(id.MapKey) + len(id.UserID) + len(id.AccessKeyID) + len(e.RequestID)
 	if e.Refusal != nil {
 		n += int(unsafe.Sizeof(*e.Refusal)) + len(e.Refusal.Detail)
 	}

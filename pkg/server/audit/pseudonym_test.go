@@ -1,0 +1,86 @@
+package audit
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func newPseudonyms(t testing.TB, path, key string) *Pseudonyms {
+	t.Helper()
+	check(t, os.WriteFile(path, []byte(key+"\n"), 0o600))
+	p, err := NewPseudonyms(path)
+	check(t, err)
+	return p
+}
+
+func TestPseudonymsStandForNamesOfPeople(t *testing.T) {
+	l, path := newLog(t, Options{Pseudonyms: newPseudonyms(t, filepath.Join(t.TempDir(), "key"), strings.Repeat("k", 40))})
+	role := example()
+	role.Groups = []string{"admins", "team:bob@example.com", "of-bob-example.com"}
+	groups := slices.Clone(role.Groups)
+	check(t, l.Record(role))
+	if !slices.Equal(role.Groups, groups) {
+		t.Errorf("the caller's groups were changed: %v", role.Groups)
+	}
+	user := example()
+	user.Principal, user.ARN = "arn:aws:iam::111122223333:user/eng/alice", "arn:aws:iam::111122223333:user/eng/Alice"
+	user.SessionName, user.Username, user.Groups = "", "alice", []string{"admins"}
+	check(t, l.Record(user))
+	federated := example()
+	federated.Principal = "arn:aws:sts::111122223333:federated-user/Carol"
+	federated.ARN, federated.SessionName, federated.Username = federated.Principal, "Carol", "Carol"
+	check(t, l.Record(federated))
+	refused := Record{Outcome: "rejected"}
+	check(t, l.Record(refused))
+
+	text := lines(t, path)
+	for i, line := range text {
+		for _, name := range []string{"bob", "lice", "arol", "/eng/"} {
+			if strings.Contains(line, name) {
+				t.Errorf("line %d names %s: %s", i, name, line)
+			}
+		}
+	}
+	p := "p-[0-9a-f]{32}"
+	for i, want := range []string{
+		`"principal":"arn:aws:iam::111122223333:role/admins","arn":"arn:aws:sts::111122223333:assumed-role/admins/` + p + `",.*"sessionName":"` + p + `",.*"username":"` + p + `","groups":\["admins","` + p + `","` + p + `"\]`,
+		`"principal":"arn:aws:iam::111122223333:user/(` + p + `)","arn":"arn:aws:iam::111122223333:user/` + p + `",.*"username":"` + p + `"`,
+		`"principal":"arn:aws:sts::111122223333:federated-user/` + p + `"`,
+		`"outcome":"rejected","latencyMicros":0}$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text[i]) {
+			t.Errorf("line %s\nwant %s", text[i], want)
+		}
+	}
+}
+
+func TestPseudonymIsThatOfTheKeyAndTheName(t *testing.T) {
+	dir := t.TempDir()
+	one := newPseudonyms(t, filepath.Join(dir, "one"), strings.Repeat("1", minKey))
+	same := newPseudonyms(t, filepath.Join(dir, "same"), strings.Repeat("1", minKey)+"\n")
+	two := newPseudonyms(t, filepath.Join(dir, "two"), strings.Repeat("2", minKey))
+	if one.Of("alice") != same.Of("alice") {
+		t.Error("not the same for the same name and key")
+	}
+	if one.Of("alice") == one.Of("bob") || one.Of("alice") == two.Of("alice") {
+		t.Error("the same for another name or key")
+	}
+	if upper, lower := one.ARN("arn:aws:iam::111122223333:user/Alice"), one.ARN("arn:aws:iam::111122223333:user/alice"); upper != lower {
+		t.Errorf("letter case of a user's name counts: %s, %s", upper, lower)
+	}
+}
+
+func TestKeyOfPseudonymsMustBeLongEnough(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	check(t, os.WriteFile(path, []byte(strings.Repeat("k", minKey-1)+"\n\n"), 0o600))
+	if _, err := NewPseudonyms(path); err == nil || !strings.Contains(err.Error(), "31 bytes, want at least 32") || strings.Contains(err.Error(), "kkk") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := NewPseudonyms(path + ".missing"); err == nil {
+		t.Error("missing file: no error")
+	}
+}
