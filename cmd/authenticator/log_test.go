@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,12 @@ func (w *writes) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (w *writes) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.list)
+}
+
 func TestGrantsAreLoggedTogetherAndWarningsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w writes
@@ -36,23 +43,23 @@ func TestGrantsAreLoggedTogetherAndWarningsAtOnce(t *testing.T) {
 			log.Info("granted")
 		}
 		log.Debug("no one reads this")
-		if len(w.list) != 0 {
-			t.Errorf("written at once: %q", w.list)
+		if len(w.all()) != 0 {
+			t.Errorf("written at once: %q", w.all())
 		}
 		time.Sleep(logDelay + time.Millisecond)
 		synctest.Wait()
-		if len(w.list) != 1 || strings.Count(w.list[0], "granted") != 3 || strings.Contains(w.list[0], "no one") {
-			t.Errorf("after %s: %q, want three lines in one write", logDelay, w.list)
+		if len(w.all()) != 1 || strings.Count(w.all()[0], "granted") != 3 || strings.Contains(w.all()[0], "no one") {
+			t.Errorf("after %s: %q, want three lines in one write", logDelay, w.all())
 		}
 		log.Info("before")
 		log.Warn("careful")
-		if len(w.list) != 2 || strings.Index(w.list[1], "before") > strings.Index(w.list[1], "careful") {
-			t.Errorf("a warning: %q, want it at once, and what came before it first", w.list[1:])
+		if len(w.all()) != 2 || strings.Index(w.all()[1], "before") > strings.Index(w.all()[1], "careful") {
+			t.Errorf("a warning: %q, want it at once, and what came before it first", w.all()[1:])
 		}
 		log.Info("last")
 		stop()
-		if len(w.list) != 3 || !strings.Contains(w.list[2], "last") {
-			t.Errorf("at the end: %q, want what is left", w.list)
+		if len(w.all()) != 3 || !strings.Contains(w.all()[2], "last") {
+			t.Errorf("at the end: %q, want what is left", w.all())
 		}
 	})
 }

@@ -67,6 +67,7 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 		newKubeconfigCommand(g, std),
 		newAccessEntryCommand(g, std),
 		newMappingCommand(std),
+		newAccessCommand(g, std),
 		newVersionCommand(std),
 	)
 	completeWords(root, "log-format", "text", "json")
@@ -78,6 +79,7 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 	root.AddCommand( // behind takeNoArgs, as they take files
 		newAuditCommand(g, std),
 		newLintCommand(g, std),
+		newExplainCommand(g, std),
 	)
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"})

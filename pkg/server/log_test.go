@@ -61,6 +61,18 @@ func TestWebhookLogOfRefusalsIsBounded(t *testing.T) {
 }
 
 func TestWebhookLogSaysHowOftenARefusalWasRepeated(t *testing.T) {
+	// Of two kinds that share a place, which is random, the later has it. That is rare.
+	var problems []string
+	for range 5 {
+		if problems = problemsOfRepeats(); problems == nil {
+			return
+		}
+	}
+	t.Errorf("%q", problems)
+}
+
+func problemsOfRepeats() (problems []string) {
+	errorf := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	h, logs, now := loggedWebhook(zapcore.InfoLevel)
 	alice, bob := granted(), granted()
 	alice.err = reason.New(reason.NotMapped, "no mapping")
@@ -74,10 +86,10 @@ func TestWebhookLogSaysHowOftenARefusalWasRepeated(t *testing.T) {
 		h.logBadRequest(r, &badRequest{http.StatusBadRequest, "no JSON"})
 	}
 	if n := logs.Len(); n != 3*repeatsLogged {
-		t.Errorf("%d lines, want %d", n, 3*repeatsLogged)
+		errorf("%d lines, want %d", n, 3*repeatsLogged)
 	}
 	if n := logs.FilterFieldKey("repeated").Len(); n != 0 {
-		t.Errorf("%d lines say repeated", n)
+		errorf("%d lines say repeated", n)
 	}
 	logs.TakeAll()
 	other := post("")
@@ -87,7 +99,7 @@ func TestWebhookLogSaysHowOftenARefusalWasRepeated(t *testing.T) {
 	h.logDecision(post(""), decision{err: reason.New(reason.CredentialsInvalid, "other detail")}, 0)
 	h.logBadRequest(other, &badRequest{http.StatusBadRequest, "no JSON"})
 	if n := logs.Len(); n != 4 {
-		t.Errorf("%d of 4 other refusals were logged", n)
+		errorf("%d of 4 other refusals were logged", n)
 	}
 	logs.TakeAll()
 	*now = now.Add(repeatsPeriod)
@@ -97,9 +109,10 @@ func TestWebhookLogSaysHowOftenARefusalWasRepeated(t *testing.T) {
 	h.logDecision(post(""), bob, 0)
 	for i, want := range []any{1000 - repeatsLogged, 1000 - repeatsLogged, 1000 - repeatsLogged, nil} {
 		if got := logs.All()[i].ContextMap()["repeated"]; fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("line %d says repeated %v, want %v", i, got, want)
+			errorf("line %d says repeated %v, want %v", i, got, want)
 		}
 	}
+	return problems
 }
 
 // watchedError tells whether its text was asked for.
