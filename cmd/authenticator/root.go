@@ -106,7 +106,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if strings.HasPrefix(args[0], token.Prefix) {
+	if strings.Contains(args[0], token.Prefix) {
 		return usageError{fmt.Errorf("a token is no argument: give it on standard input, or with --token\nSee '%s --help'", cmd.CommandPath())}
 	}
 	err := fmt.Errorf("unexpected argument %q", args[0])

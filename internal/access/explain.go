@@ -102,10 +102,6 @@ type TokenOptions struct {
 	Sources func(ctx context.Context) (*Sources, error)
 }
 
-// maxSkew is how far ahead a token may be dated: the default of
-// token.VerifierOptions.MaxSkew, which the server has no other of.
-const maxSkew = 5 * time.Minute
-
 // ExplainToken explains the login with a token. The error is that of Sources.
 func ExplainToken(ctx context.Context, bearer string, o TokenOptions) (Explanation, error) {
 	var e Explanation
@@ -139,7 +135,7 @@ func (e *Explanation) verify(ctx context.Context, bearer string, o TokenOptions)
 		return id, false
 	}
 	e.step("endpoint", OK, "%s, in %s", request.Host, request.Region)
-	if err := request.CheckTime(now(), maxSkew); err != nil {
+	if err := request.CheckTime(now(), token.DefaultMaxSkew); err != nil {
 		e.fail("time", err)
 		return id, false
 	}
@@ -166,7 +162,7 @@ func age(date, now time.Time) string {
 	signed := "signed at " + date.Format(time.RFC3339)
 	old := now.Sub(date).Round(time.Second)
 	if old < 0 {
-		return fmt.Sprintf("%s, %s ahead of this machine's clock, which is tolerated up to %s", signed, -old, maxSkew)
+		return fmt.Sprintf("%s, %s ahead of this machine's clock, which is tolerated up to %s", signed, -old, token.DefaultMaxSkew)
 	}
 	return fmt.Sprintf("%s, %s ago; it lives for another %s", signed, old, token.Lifetime-old)
 }

@@ -22,6 +22,10 @@ import (
 // to STS one token can cost.
 const MaxClusterIDs = 4
 
+// DefaultMaxSkew is how far ahead of our clock a token may be dated: as far as STS
+// itself allows.
+const DefaultMaxSkew = 5 * time.Minute
+
 // VerifierOptions configures a Verifier. Only ClusterIDs has no default.
 type VerifierOptions struct {
 	// ClusterIDs are the accepted values of the signed cluster header, 1 to
@@ -46,8 +50,8 @@ type VerifierOptions struct {
 	Calls CallOptions
 	// Cache says how long answers of STS are remembered. Default: not at all.
 	Cache CacheOptions
-	// MaxSkew is how far ahead of our clock a token may be dated. Default 5 minutes,
-	// which is what STS itself allows.
+	// MaxSkew is how far ahead of our clock a token may be dated. Default
+	// DefaultMaxSkew.
 	MaxSkew time.Duration
 	// UserAgent is sent to STS. Default "iam-authenticator".
 	UserAgent string
@@ -143,7 +147,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		o.Timeout = 5 * time.Second
 	}
 	if o.MaxSkew <= 0 {
-		o.MaxSkew = 5 * time.Minute
+		o.MaxSkew = DefaultMaxSkew
 	}
 	o.UserAgent = cmp.Or(o.UserAgent, "iam-authenticator")
 	if o.Now == nil {
