@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/iam-authenticator/authenticator/internal/lint"
-	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
 )
 
 // AllowLoss is the annotation with which an object says that a change may take away the
@@ -78,11 +77,12 @@ type status struct {
 // etcd takes, and escaped.
 const maxBody = 8 << 20
 
-// maxWarning is how long one warning may be; Kubernetes cuts all of them at 4,096 bytes
-// in all, and asks for 256 each.
+// maxWarning is how long one warning may be, in bytes, and maxTexts how many of them and
+// of errors there may be; Kubernetes cuts warnings at 4,096 bytes in all, and asks for
+// 256 each.
 const (
-	maxWarning  = 256
-	maxWarnings = 12
+	maxWarning = 256
+	maxTexts   = 12
 )
 
 type handler struct {
@@ -112,6 +112,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := h.safely(*in.Request)
+	v.errors = atMost(maxTexts, v.errors)
 	out := review{APIVersion: in.APIVersion, Kind: in.Kind, Response: &response{UID: in.Request.UID, Allowed: len(v.errors) == 0, Warnings: shorten(v.warnings)}}
 	if !out.Response.Allowed {
 		out.Response.Status = &status{Code: http.StatusUnprocessableEntity, Reason: "Invalid", Message: strings.Join(v.errors, "; ")}
@@ -139,10 +140,7 @@ func (h *handler) safely(r request) (v verdict) {
 }
 
 func shorten(warnings []string) []string {
-	if len(warnings) > maxWarnings {
-		more := len(warnings) - maxWarnings + 1
-		warnings = append(warnings[:maxWarnings-1:maxWarnings-1], fmt.Sprintf("and %d more: see 'authenticator lint --live'", more))
-	}
+	warnings = atMost(maxTexts, warnings)
 	for i, text := range warnings {
 		if len(text) > maxWarning {
 			warnings[i] = strings.ToValidUTF8(text[:maxWarning-3], "") + "..."
@@ -151,7 +149,10 @@ func shorten(warnings []string) []string {
 	return warnings
 }
 
-// isAWSAuth tells whether the request is for the ConfigMap that is read.
-func isAWSAuth(r request) bool {
-	return r.Namespace == configmap.Namespace && r.Name == configmap.Name
+// atMost returns the first texts, and how many more there are.
+func atMost(n int, texts []string) []string {
+	if len(texts) <= n {
+		return texts
+	}
+	return append(texts[:n-1:n-1], fmt.Sprintf("and %d more: 'authenticator lint' shows all", len(texts)-n+1))
 }

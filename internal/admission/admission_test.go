@@ -76,6 +76,10 @@ func TestChangesOfAWSAuth(t *testing.T) {
 		{"a good entry is added", "UPDATE", awsAuth(admins + nodes + dev), awsAuth(admins + nodes), "", ""},
 		{"a mistake is added", "UPDATE", awsAuth(admins + typo), awsAuth(admins), "gruops", ""},
 		{"another entry is mended while a mistake stands", "UPDATE", awsAuth(admins + typo + dev), awsAuth(admins + typo), "", "still wrong"},
+		{"another entry goes before a mistake that stands", "UPDATE", awsAuth(admins + dev + typo), awsAuth(admins + typo), "", "still wrong"},
+		{"the entry before a mistake that stands goes", "UPDATE", awsAuth(admins + typo), awsAuth(admins + dev + typo), "", "still wrong"},
+		{"a mistake is made a second time", "UPDATE", awsAuth(admins + typo + typo), awsAuth(admins + typo), "mapRoles[2]", "still wrong"},
+		{"another mistake takes the place of one", "UPDATE", awsAuth(admins + strings.ReplaceAll(typo, "gruops", "gropus")), awsAuth(admins + typo), "gropus", ""},
 		{"a mistake is mended", "UPDATE", awsAuth(admins + dev), awsAuth(admins + typo), "", ""},
 		{"no list any more", "UPDATE", awsAuth("oops"), awsAuth(admins), "mapRoles", "can't be told"},
 		{"the last administrator goes", "UPDATE", awsAuth(nodes), awsAuth(admins + nodes), "last administrators", ""},
@@ -101,6 +105,24 @@ func TestChangesOfAWSAuth(t *testing.T) {
 func TestOtherObjectsAreOfNoConcern(t *testing.T) {
 	if got := ask(t, PathAWSAuth, "UPDATE", "other", awsAuth(typo), awsAuth(admins)); !got.Allowed || len(got.Warnings) > 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Deleting all ConfigMaps is one request, which names none.
+func TestDeletionOfAllIsLookedAt(t *testing.T) {
+	if got := ask(t, PathAWSAuth, "DELETE", "", "null", awsAuth(admins)); got.Allowed {
+		t.Error("aws-auth may be deleted among others")
+	}
+	other := strings.Replace(awsAuth(admins), "aws-auth", "other", 1)
+	if got := ask(t, PathAWSAuth, "DELETE", "", "null", other); !got.Allowed {
+		t.Errorf("another ConfigMap: %+v", got.Status)
+	}
+}
+
+func TestErrorsAreFew(t *testing.T) {
+	got := ask(t, PathAWSAuth, "CREATE", "aws-auth", awsAuth(strings.Repeat(typo, 1000)), "null")
+	if got.Allowed || len(got.Status.Message) > 4096 || !strings.Contains(got.Status.Message, "989 more") {
+		t.Errorf("%+v", got.Status)
 	}
 }
 

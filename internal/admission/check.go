@@ -2,16 +2,20 @@ package admission
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/iam-authenticator/authenticator/internal/awsauth"
 	"github.com/iam-authenticator/authenticator/internal/lint"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
 )
 
 // object is the part of a Kubernetes object that matters here.
 type object struct {
 	Metadata struct {
+		Name        string            `json:"name"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Data awsauth.Document `json:"data"`
@@ -22,10 +26,12 @@ func (o object) allowsLoss() bool { return o.Metadata.Annotations[AllowLoss] == 
 // checkAWSAuth refuses what makes aws-auth worse: new mistakes, and the loss of the last
 // administrator or node mapping.
 func checkAWSAuth(r request, o lint.Options) (v verdict) {
-	if !isAWSAuth(r) {
+	after, before, ok := objects(r)
+	// A request to delete all objects of a namespace names none of them.
+	name := cmp.Or(r.Name, after.Metadata.Name, before.Metadata.Name)
+	if r.Namespace != configmap.Namespace || name != configmap.Name {
 		return verdict{} // of no concern, however the webhook is configured
 	}
-	after, before, ok := objects(r)
 	if !ok {
 		return unreadable()
 	}
@@ -62,25 +68,35 @@ func checkAccessEntry(r request, o lint.Options) verdict {
 // compare has the linter look at an object before and after. Mistakes that were there
 // before don't keep anybody from mending others.
 func compare(r request, o lint.Options) (v verdict) {
-	old := map[string]bool{}
+	old := map[mistake]int{}
 	if present(r.OldObject) {
 		for _, f := range lint.Check("object", r.OldObject, o) {
-			old[text(f)] = true
+			old[mistakeOf(f)]++
 		}
 	}
 	for _, f := range lint.Check("object", r.Object, o) {
-		switch said := text(f); {
+		switch said, m := text(f), mistakeOf(f); {
 		case f.Severity != lint.Error:
 			if f.Severity == lint.Warning {
 				v.warnings = append(v.warnings, said)
 			}
-		case old[said]:
+		case old[m] > 0:
+			old[m]--
 			v.warnings = append(v.warnings, "still wrong: "+said)
 		default:
 			v.errors = append(v.errors, said)
 		}
 	}
 	return v
+}
+
+// mistake is an error without its place, which moves with what is added and removed
+// before it.
+type mistake struct{ rule, section, principal, message string }
+
+func mistakeOf(f lint.Finding) mistake {
+	section, _, _ := strings.Cut(f.Entry, "[")
+	return mistake{f.Rule, section, f.Principal, f.Message}
 }
 
 // text is a finding without its place: an object in a request has no lines.
