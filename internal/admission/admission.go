@@ -30,11 +30,16 @@ const (
 
 // Handlers returns the handlers by path.
 func Handlers(o lint.Options, log *zap.Logger) map[string]http.Handler {
+	turns := make(chan struct{}, maxChecks)
 	return map[string]http.Handler{
-		PathAWSAuth:       &handler{log: log, check: func(r request) verdict { return checkAWSAuth(r, o) }},
-		PathAccessEntries: &handler{log: log, check: func(r request) verdict { return checkAccessEntry(r, o) }},
+		PathAWSAuth:       &handler{log: log, turns: turns, check: func(r request) verdict { return checkAWSAuth(r, o) }},
+		PathAccessEntries: &handler{log: log, turns: turns, check: func(r request) verdict { return checkAccessEntry(r, o) }},
 	}
 }
+
+// maxChecks is how many changes are checked at a time, so that logins on the same port
+// don't wait for a processor. More are turned away, and pass unchecked.
+const maxChecks = 4
 
 // verdict is what there is to say about a change.
 type verdict struct {
@@ -87,6 +92,7 @@ const (
 
 type handler struct {
 	log   *zap.Logger
+	turns chan struct{}
 	check func(request) verdict
 }
 
@@ -99,6 +105,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		http.Error(w, "want the content type application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	select {
+	case h.turns <- struct{}{}:
+		defer func() { <-h.turns }()
+	default:
+		http.Error(w, "too many changes are being checked", http.StatusServiceUnavailable)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

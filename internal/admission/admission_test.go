@@ -3,6 +3,7 @@ package admission
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -80,6 +81,7 @@ func TestChangesOfAWSAuth(t *testing.T) {
 		{"the entry before a mistake that stands goes", "UPDATE", awsAuth(admins + typo), awsAuth(admins + dev + typo), "", "still wrong"},
 		{"a mistake is made a second time", "UPDATE", awsAuth(admins + typo + typo), awsAuth(admins + typo), "mapRoles[2]", "still wrong"},
 		{"another mistake takes the place of one", "UPDATE", awsAuth(admins + strings.ReplaceAll(typo, "gruops", "gropus")), awsAuth(admins + typo), "gropus", ""},
+		{"a mistake moves to another entry", "UPDATE", awsAuth(admins + strings.ReplaceAll(typo, "role/typo", "role/other")), awsAuth(admins + typo), "gruops", ""},
 		{"a mistake is mended", "UPDATE", awsAuth(admins + dev), awsAuth(admins + typo), "", ""},
 		{"no list any more", "UPDATE", awsAuth("oops"), awsAuth(admins), "mapRoles", "can't be told"},
 		{"the last administrator goes", "UPDATE", awsAuth(nodes), awsAuth(admins + nodes), "last administrators", ""},
@@ -192,4 +194,43 @@ func TestWarningsAreShortAndFew(t *testing.T) {
 	if total > 4096 || !strings.Contains(got[len(got)-1], "39 more") {
 		t.Errorf("%d warnings of %d bytes, the last %q", len(got), total, got[len(got)-1])
 	}
+}
+
+func TestChangesAreCheckedAFewAtATime(t *testing.T) {
+	handlers := Handlers(lint.Options{}, zap.NewNop())
+	stuck := make(chan struct{})
+	done := make(chan int)
+	post := func(path string, body io.Reader) int {
+		r := httptest.NewRequest(http.MethodPost, path, body)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		handlers[path].ServeHTTP(w, r)
+		return w.Code
+	}
+	reading := make(chan struct{})
+	for range maxChecks {
+		go func() { done <- post(PathAWSAuth, &stuckReader{reading, stuck}) }()
+	}
+	for range maxChecks {
+		<-reading
+	}
+	if code := post(PathAccessEntries, strings.NewReader("{}")); code != http.StatusServiceUnavailable {
+		t.Errorf("one more: %d, want 503", code)
+	}
+	close(stuck)
+	for range maxChecks {
+		<-done
+	}
+	if code := post(PathAccessEntries, strings.NewReader("{}")); code != http.StatusBadRequest {
+		t.Errorf("afterwards: %d", code)
+	}
+}
+
+// stuckReader tells that it is read, and waits.
+type stuckReader struct{ reading, until chan struct{} }
+
+func (r *stuckReader) Read([]byte) (int, error) {
+	r.reading <- struct{}{}
+	<-r.until
+	return 0, io.ErrUnexpectedEOF
 }

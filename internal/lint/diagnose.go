@@ -34,6 +34,9 @@ type diagnosis struct {
 // diagnose reports the problems that the server has with an entry.
 func (c *checker) diagnose(s section, entry *yaml.Node, problems []mapper.Problem, o mapper.ParseOptions) {
 	d := diagnosis{checker: c, section: s, options: o, entry: resolve(entry), place: placeOf(problems[0].Source), arn: problems[0].Source.ARN}
+	if d.arn == "" {
+		d.arn = arnOf(d.entry)
+	}
 	c.diagnosed++
 	switch {
 	case s.name == mapper.MapAccounts:
@@ -381,4 +384,19 @@ func (d *diagnosis) whole(p mapper.Problem, entry *yaml.Node) {
 		}
 	}
 	d.found(rule, at, p, "")
+}
+
+// arnOf returns the ARN that an entry names, for problems that kept the server from
+// reading so far.
+func arnOf(entry *yaml.Node) string {
+	if entry.Kind != yaml.MappingNode {
+		return ""
+	}
+	for i := 0; i+1 < len(entry.Content); i += 2 {
+		key := strings.ToLower(entry.Content[i].Value)
+		if v := resolve(entry.Content[i+1]); (key == "rolearn" || key == "userarn") && v.Kind == yaml.ScalarNode {
+			return v.Value
+		}
+	}
+	return ""
 }
