@@ -67,6 +67,7 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 		newKubeconfigCommand(g, std),
 		newAccessEntryCommand(g, std),
 		newMappingCommand(std),
+		newMigrateCommand(std),
 		newAccessCommand(g, std),
 		newVersionCommand(std),
 	)

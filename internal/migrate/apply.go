@@ -1,0 +1,391 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/iam-authenticator/authenticator/internal/awsauth"
+	"github.com/iam-authenticator/authenticator/internal/entries"
+	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
+	"github.com/iam-authenticator/authenticator/pkg/iam"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+)
+
+// Tool migrates a cluster.
+type Tool struct {
+	AWSAuth *awsauth.Client
+	Entries *entries.Client
+	// Progress is told what is done.
+	Progress func(text string)
+	// Overwrite changes access entries that say something else than the source.
+	Overwrite bool
+	// Remove takes from aws-auth what was carried, once the access entries are in force.
+	Remove bool
+	// Force removes although no server says that the access entries are in force.
+	Force bool
+	// Patience bounds the time until a server says so.
+	Patience time.Duration
+	// Backup writes what is there before anything is written, and says where.
+	Backup func(data []byte) (where string, err error)
+}
+
+// ErrNothingToDo is returned if the cluster is as the plan says.
+var ErrNothingToDo = errors.New("nothing to do")
+
+// existing returns the access entries of a cluster by principal. Of several for one,
+// the first is the one that stands, as in the server: the older, but a bad one only if
+// there is no good one.
+func (t *Tool) existing(ctx context.Context) (map[string][]v1alpha1.AccessEntry, error) {
+	found := map[string][]v1alpha1.AccessEntry{}
+	err := t.Entries.List(ctx, func(page []v1alpha1.AccessEntry) error {
+		for _, e := range page {
+			if p, err := iam.ParsePrincipal(e.Spec.PrincipalARN); err == nil {
+				found[p.Key()] = append(found[p.Key()], e)
+			}
+		}
+		return nil
+	})
+	bad := func(e *v1alpha1.AccessEntry) int { return min(len(e.Validate()), 1) }
+	for _, list := range found {
+		slices.SortFunc(list, func(a, b v1alpha1.AccessEntry) int {
+			return cmp.Or(cmp.Compare(bad(&a), bad(&b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+		})
+	}
+	return found, err
+}
+
+// Conflicts returns an error that names the access entries in the cluster that say
+// something else than the plan, if there are any.
+func (t *Tool) Conflicts(ctx context.Context, p *Plan) error {
+	w, err := t.work(ctx, p)
+	if err != nil || len(w.conflicts) == 0 {
+		return err
+	}
+	return conflictError(w.conflicts)
+}
+
+// work is what there is to do.
+type work struct {
+	create    []*v1alpha1.AccessEntry
+	conflicts map[string]v1alpha1.AccessEntry // by the name of the entry of the plan
+}
+
+func (t *Tool) work(ctx context.Context, p *Plan) (work, error) {
+	w := work{conflicts: map[string]v1alpha1.AccessEntry{}}
+	existing, err := t.existing(ctx)
+	if err != nil {
+		return w, err
+	}
+	for _, row := range p.Rows {
+		if row.AccessEntry == nil {
+			continue
+		}
+		found := existing[row.key()]
+		switch {
+		case len(found) == 0:
+			w.create = append(w.create, row.AccessEntry)
+		case !sameSpec(&found[0], row.AccessEntry):
+			w.conflicts[row.AccessEntry.Name] = found[0]
+		}
+	}
+	return w, nil
+}
+
+// sameSpec tells whether two entries for one principal say the same.
+func sameSpec(a, b *v1alpha1.AccessEntry) bool {
+	nameA, groupsA := effective(a)
+	nameB, groupsB := effective(b)
+	return nameA == nameB && slices.Equal(sorted(groupsA, nil), sorted(groupsB, nil)) && a.Spec.PrincipalID == b.Spec.PrincipalID &&
+		cmp.Or(a.Spec.Type, v1alpha1.Standard) == cmp.Or(b.Spec.Type, v1alpha1.Standard) &&
+		slices.EqualFunc(a.Spec.AccessPolicies, b.Spec.AccessPolicies, func(x, y v1alpha1.AccessPolicy) bool {
+			return x.PolicyARN == y.PolicyARN && x.AccessScope.Type == y.AccessScope.Type && slices.Equal(x.AccessScope.Namespaces, y.AccessScope.Namespaces)
+		})
+}
+
+// Apply does what the plan says, which Prove has proved. What is done already is not
+// done again.
+func (t *Tool) Apply(ctx context.Context, p *Plan) error {
+	w, err := t.work(ctx, p)
+	if err != nil {
+		return err
+	}
+	if len(w.conflicts) > 0 && !t.Overwrite {
+		return conflictError(w.conflicts)
+	}
+	removes := false
+	var doc awsauth.Document
+	if p.From == AWSAuth {
+		if doc, err = t.AWSAuth.Get(ctx); err != nil {
+			return err
+		}
+		if _, missing, err := p.find(doc); err != nil || len(missing) > 0 {
+			return cmp.Or(err, fmt.Errorf("aws-auth was changed meanwhile (%s): run the command again", strings.Join(missing, ", ")))
+		}
+		removes = t.Remove && p.Count(Left) < len(p.Rows)
+	}
+	if len(w.create) == 0 && len(w.conflicts) == 0 && !removes {
+		return ErrNothingToDo
+	}
+	if doc != nil || len(w.conflicts) > 0 {
+		if err := t.backup(doc, w); err != nil {
+			return err
+		}
+	}
+	if err := t.write(ctx, p, w); err != nil {
+		return err
+	}
+	if !removes {
+		return t.checkUnchanged(ctx, p)
+	}
+	if err := t.waitAccepted(ctx, p); err != nil {
+		return err
+	}
+	return t.remove(ctx, p)
+}
+
+// checkUnchanged makes sure that nobody changed a mapping while its access entry was
+// made, which would undo that change.
+func (t *Tool) checkUnchanged(ctx context.Context, p *Plan) error {
+	if p.From != AWSAuth {
+		return nil
+	}
+	doc, err := t.AWSAuth.Get(ctx)
+	if err != nil {
+		return err
+	}
+	_, missing, err := p.find(doc)
+	return cmp.Or(err, changedMeanwhile(missing))
+}
+
+func changedMeanwhile(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("somebody changed these mappings meanwhile, and the access entries still say what was there before; delete those with 'authenticator access-entry delete --principal-arn ARN', then run the command again: %s",
+		strings.Join(missing, ", "))
+}
+
+func conflictError(conflicts map[string]v1alpha1.AccessEntry) error {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(conflicts)) {
+		e := conflicts[name]
+		username, groups := effective(&e)
+		list = append(list, fmt.Sprintf("%s (accessentry %s): %s %q in %q", e.Spec.PrincipalARN, e.Name, e.Spec.Type, username, groups))
+	}
+	return fmt.Errorf("%d principals have access entries that say something else, and that decide already; --overwrite changes them, or delete their mappings from the source:\n  %s", len(list), strings.Join(list, "\n  "))
+}
+
+func (t *Tool) backup(doc awsauth.Document, w work) error {
+	b := Backup{AWSAuth: doc}
+	for _, name := range slices.Sorted(maps.Keys(w.conflicts)) {
+		b.Overwritten = append(b.Overwritten, w.conflicts[name])
+	}
+	data, err := b.Marshal()
+	if err != nil {
+		return err
+	}
+	where, err := t.Backup(data)
+	if err != nil {
+		return fmt.Errorf("back up what is there, before anything is written: %w", err)
+	}
+	t.Progress("Backed up to " + where)
+	return nil
+}
+
+// write creates and changes the access entries.
+func (t *Tool) write(ctx context.Context, p *Plan, w work) error {
+	done, all := 0, len(w.create)+len(w.conflicts)
+	progress := func(what string, e *v1alpha1.AccessEntry) {
+		done++
+		t.Progress(fmt.Sprintf("%d/%d accessentry %s %s", done, all, e.Name, what))
+	}
+	const next = "%w\nWhat was written stays; the same command goes on, and 'migrate undo' takes it back"
+	for _, e := range w.create {
+		created, err := t.Entries.Create(ctx, e)
+		if err != nil {
+			return fmt.Errorf(next, err)
+		}
+		progress("created", created)
+	}
+	for _, want := range p.Entries() {
+		seen, ok := w.conflicts[want.Name]
+		if !ok {
+			continue
+		}
+		changed, _, err := t.Entries.Update(ctx, want.Spec.PrincipalARN, func(e *v1alpha1.AccessEntry) error {
+			if e.UID != seen.UID || !reflect.DeepEqual(e.Spec, seen.Spec) {
+				return fmt.Errorf("accessentry %s was changed meanwhile, and is not in the backup as it is now: run the command again", e.Name)
+			}
+			arn := e.Spec.PrincipalARN // which can't be changed, and names the same principal
+			e.Spec = *want.Spec.DeepCopy()
+			e.Spec.PrincipalARN = arn
+			e.Labels = maps.Clone(e.Labels)
+			if e.Labels == nil {
+				e.Labels = map[string]string{}
+			}
+			e.Labels[Label] = p.From
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf(next, err)
+		}
+		progress("overwritten", changed)
+	}
+	return nil
+}
+
+// waitAccepted waits until a server says of every access entry of the plan that it is
+// in force: a mapping must not go before the entry counts.
+func (t *Tool) waitAccepted(ctx context.Context, p *Plan) error {
+	const interval = 500 * time.Millisecond
+	deadline := time.Now().Add(t.Patience)
+	for told := false; ; told = true {
+		silent, err := t.silent(ctx, p)
+		if err != nil || len(silent) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			if t.Force {
+				t.Progress(fmt.Sprintf("No server says that %d access entries are in force; removing nevertheless (--force)", len(silent)))
+				return nil
+			}
+			return fmt.Errorf("no server said within %s that %d access entries are in force (%s, …), so nothing was removed from aws-auth: see that one runs with --authentication-mode=API_AND_CONFIG_MAP, or give --force",
+				t.Patience, len(silent), silent[0])
+		}
+		if !told {
+			t.Progress(fmt.Sprintf("Waiting for a server to say that %d access entries are in force…", len(silent)))
+		}
+		timer := time.NewTimer(interval)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// silent returns the entries of which no server says anything. It is an error if one
+// says no, or if an entry is not what was planned.
+func (t *Tool) silent(ctx context.Context, p *Plan) ([]string, error) {
+	existing, err := t.existing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var silent []string
+	for _, row := range p.Rows {
+		if row.AccessEntry == nil {
+			continue
+		}
+		found := existing[row.key()]
+		if len(found) == 0 || !sameSpec(&found[0], row.AccessEntry) {
+			return nil, fmt.Errorf("the access entry of %s was changed or deleted meanwhile, so nothing was removed from aws-auth: run the command again", row.PrincipalARN)
+		}
+		switch c, known := entries.Accepted(&found[0]); {
+		case !known:
+			silent = append(silent, found[0].Name)
+		case c.Status != metav1.ConditionTrue:
+			return nil, fmt.Errorf("accessentry %s is not in force (%s: %s), so nothing was removed from aws-auth", found[0].Name, c.Reason, c.Message)
+		}
+	}
+	return silent, nil
+}
+
+// remove takes from aws-auth what was carried. If somebody else writes at the same
+// time, what they wrote is looked at anew and stays.
+func (t *Tool) remove(ctx context.Context, p *Plan) error {
+	removed := 0
+	err := t.AWSAuth.Change(ctx, func(before awsauth.Document) (awsauth.Document, error) {
+		found, missing, err := p.find(before)
+		if err = cmp.Or(err, changedMeanwhile(missing)); err != nil {
+			return nil, err
+		}
+		after := before
+		for _, e := range slices.Backward(found) { // so that the places of the others stay right
+			if after, err = after.Remove(e); err != nil {
+				return nil, err
+			}
+		}
+		if err := p.proveRemoval(ctx, before, after); err != nil {
+			return nil, err
+		}
+		removed = len(found)
+		return after, nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove from aws-auth what was carried, of which nothing was removed: %w", err)
+	}
+	t.Progress(fmt.Sprintf("Removed %d entries from aws-auth", removed))
+	return nil
+}
+
+// find returns the entries of a document that were carried, or that don't count
+// because of one that was. Missing are the ARNs of those that say something else now,
+// or are gone.
+func (p *Plan) find(d awsauth.Document) (found []awsauth.Entry, missing []string, err error) {
+	all, err := d.Entries()
+	if err != nil {
+		return nil, nil, err
+	}
+	planned := map[string][]mapper.Entry{} // by principal
+	for _, r := range p.Rows {
+		if r.Outcome != Left {
+			planned[r.key()] = append(planned[r.key()], r.mapping.Entry())
+		}
+	}
+	for _, e := range all {
+		principal, err := iam.ParsePrincipal(e.ARN)
+		if err != nil || e.Problem != "" {
+			continue
+		}
+		key := principal.Key()
+		list, ours := planned[key]
+		if !ours {
+			continue
+		}
+		i := slices.IndexFunc(list, func(m mapper.Entry) bool { return says(e, m) })
+		if i < 0 {
+			missing = append(missing, e.ARN)
+			continue
+		}
+		planned[key] = slices.Delete(list, i, i+1)
+		found = append(found, e)
+	}
+	for _, key := range slices.Sorted(maps.Keys(planned)) {
+		for _, m := range planned[key] {
+			missing = append(missing, m.Source.ARN)
+		}
+	}
+	slices.Sort(missing)
+	return found, slices.Compact(missing), nil
+}
+
+// says tells whether an entry of a document says what a mapping does.
+func says(e awsauth.Entry, m mapper.Entry) bool {
+	return m.Source.Section == e.Section && m.Username == e.Username && slices.Equal(m.Groups, e.Groups) && m.UserID == e.UserID &&
+		m.SessionNamePattern == e.SessionNamePattern && m.RequireTemporaryCredentials == e.RequireTemporaryCredentials
+}
+
+// proveRemoval is Prove with documents as they are and will be.
+func (p *Plan) proveRemoval(ctx context.Context, before, after awsauth.Document) error {
+	was, err := FromAWSAuth(before)
+	if err != nil {
+		return err
+	}
+	is, err := FromAWSAuth(after)
+	if err != nil {
+		return err
+	}
+	now := &Plan{From: p.From, Rows: p.Rows, source: was}
+	proof, err := now.prove(ctx, newIndexed(was.backend, was.mappings, was.accounts), newIndexed(is.backend, is.mappings, is.accounts))
+	return errors.Join(err, proof.Err())
+}
