@@ -195,6 +195,7 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"audit-required --audit-log-path=/a": func(s *config.Server) {
 			s.Audit.Path, s.Audit.Required = "/a", true
 		},
+		"admission-webhook":             func(s *config.Server) { s.AdmissionWebhook = true },
 		"profiling":                     func(s *config.Server) { s.Profiling = true },
 		"kubeconfig=/k":                 func(s *config.Server) { s.Kubeconfig = "/k" },
 		"master=https://m":              func(s *config.Server) { s.Master = "https://m" },

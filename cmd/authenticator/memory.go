@@ -10,5 +10,5 @@ func calmGC() []byte {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
-	return make([]byte, 64<<20)
+	return make([]byte, 128<<20)
 }

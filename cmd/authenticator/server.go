@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -73,6 +74,7 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	flags.BoolVar(&s.TokenCache.StaleOnError, "token-cache-stale-on-error", s.TokenCache.StaleOnError, "while STS can't be asked, let in who got in before, until the token ends")
 	flags.StringVar(&s.Audit.Path, "audit-log-path", s.Audit.Path, "`file` to keep a record of every decision in, or - for standard output")
 	flags.BoolVar(&s.Audit.Required, "audit-required", s.Audit.Required, "give no answer whose record can't be written")
+	flags.BoolVar(&s.AdmissionWebhook, "admission-webhook", s.AdmissionWebhook, "serve checks of mappings, for a ValidatingWebhookConfiguration, on the webhook's port")
 	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
 	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the API server, for sources in the cluster (default: as a pod does)")
 	flags.StringVar(&s.Master, "master", s.Master, "`URL` of the API server, for sources in the cluster")
@@ -179,6 +181,10 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 			return errors.Join(err, webhook.Close())
 		}
 	}
+	var others map[string]http.Handler
+	if s.AdmissionWebhook {
+		others = admission.Handlers(lint.Options{Partition: s.Partition}, log)
+	}
 	srv := server.New(server.Options{
 		Listener: webhook,
 		TLS:      tlsConfig,
@@ -192,7 +198,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 			Audit:              auditor,
 			AuditForeignTokens: s.Audit.ForeignTokens,
 		}),
-		Others:         admission.Handlers(lint.Options{Partition: s.Partition}, log),
+		Others:         others,
 		Metrics:        metrics,
 		HealthListener: health,
 		Checks: func() []server.Check {

@@ -39,7 +39,7 @@ func Handlers(o lint.Options, log *zap.Logger) map[string]http.Handler {
 
 // maxChecks is how many changes are checked at a time, so that logins on the same port
 // don't wait for a processor. More are turned away, and pass unchecked.
-const maxChecks = 4
+const maxChecks = 2
 
 // verdict is what there is to say about a change.
 type verdict struct {
@@ -80,7 +80,7 @@ type status struct {
 
 // maxBody bounds a review, in bytes: an object and the one before it, each as large as
 // etcd takes, and escaped.
-const maxBody = 8 << 20
+const maxBody = 4 << 20
 
 // maxWarning is how long one warning may be, in bytes, and maxTexts how many of them and
 // of errors there may be; Kubernetes cuts warnings at 4,096 bytes in all, and asks for
@@ -107,16 +107,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want the content type application/json", http.StatusUnsupportedMediaType)
 		return
 	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "body could not be read, or is too large", http.StatusRequestEntityTooLarge)
+		return
+	}
 	select {
 	case h.turns <- struct{}{}:
 		defer func() { <-h.turns }()
 	default:
 		http.Error(w, "too many changes are being checked", http.StatusServiceUnavailable)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		http.Error(w, "body could not be read, or is too large", http.StatusRequestEntityTooLarge)
 		return
 	}
 	var in review

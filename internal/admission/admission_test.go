@@ -3,7 +3,6 @@ package admission
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -83,7 +82,7 @@ func TestChangesOfAWSAuth(t *testing.T) {
 		{"another mistake takes the place of one", "UPDATE", awsAuth(admins + strings.ReplaceAll(typo, "gruops", "gropus")), awsAuth(admins + typo), "gropus", ""},
 		{"a mistake moves to another entry", "UPDATE", awsAuth(admins + strings.ReplaceAll(typo, "role/typo", "role/other")), awsAuth(admins + typo), "gruops", ""},
 		{"a mistake is mended", "UPDATE", awsAuth(admins + dev), awsAuth(admins + typo), "", ""},
-		{"no list any more", "UPDATE", awsAuth("oops"), awsAuth(admins), "mapRoles", "can't be told"},
+		{"no list any more", "UPDATE", awsAuth("oops"), awsAuth(admins), "last administrators", ""},
 		{"the last administrator goes", "UPDATE", awsAuth(nodes), awsAuth(admins + nodes), "last administrators", ""},
 		{"and is meant to", "UPDATE", awsAuth(nodes, AllowLoss), awsAuth(admins + nodes), "", ""},
 		{"the last node mapping goes", "UPDATE", awsAuth(admins), awsAuth(admins + nodes), "every mapping of nodes", ""},
@@ -101,6 +100,28 @@ func TestChangesOfAWSAuth(t *testing.T) {
 				t.Errorf("warnings %q, want %q", all, c.warned)
 			}
 		})
+	}
+}
+
+func TestABrokenSectionHidesNoLoss(t *testing.T) {
+	with := func(mapRoles string) string {
+		data, err := json.Marshal(map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "aws-auth", "namespace": "kube-system"},
+			"data": map[string]string{"mapRoles": mapRoles, "mapUsers": "- {a: ["},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", with(dev), with(admins+dev)); got.Allowed {
+		t.Error("the last administrator goes")
+	}
+	if got := ask(t, PathAWSAuth, "DELETE", "aws-auth", "null", with(admins)); got.Allowed {
+		t.Error("aws-auth is deleted")
+	}
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(admins+dev), with(admins)); !got.Allowed {
+		t.Errorf("the section is mended: %+v", got.Status)
 	}
 }
 
@@ -165,7 +186,7 @@ func TestWhatIsNoReviewIsRefused(t *testing.T) {
 		"another version": {"application/json", `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`, 400},
 		"no request":      {"application/json", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, 400},
 		"a form":          {"text/plain", `{}`, 415},
-		"nine megabytes":  {"application/json", strings.Repeat(" ", 9<<20), 413},
+		"five megabytes":  {"application/json", strings.Repeat(" ", 5<<20), 413},
 	} {
 		if code, body := post(t, PathAWSAuth, c.contentType, c.body); code != c.want {
 			t.Errorf("%s: %d %s, want %d", name, code, body, c.want)
@@ -196,41 +217,39 @@ func TestWarningsAreShortAndFew(t *testing.T) {
 	}
 }
 
+func TestWhatIsTooMuchToCheckPasses(t *testing.T) {
+	many := "[" + strings.Repeat("a,", 500_000) + "a]"
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(many), awsAuth(admins)); !got.Allowed || len(got.Warnings) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestChangesAreCheckedAFewAtATime(t *testing.T) {
-	handlers := Handlers(lint.Options{}, zap.NewNop())
-	stuck := make(chan struct{})
-	done := make(chan int)
-	post := func(path string, body io.Reader) int {
-		r := httptest.NewRequest(http.MethodPost, path, body)
+	stuck, checking := make(chan struct{}), make(chan struct{})
+	h := &handler{log: zap.NewNop(), turns: make(chan struct{}, maxChecks), check: func(request) verdict {
+		checking <- struct{}{}
+		<-stuck
+		return verdict{}
+	}}
+	post := func() int {
+		r := httptest.NewRequest(http.MethodPost, PathAWSAuth, strings.NewReader(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1"}}`))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		handlers[path].ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	reading := make(chan struct{})
+	done := make(chan int)
 	for range maxChecks {
-		go func() { done <- post(PathAWSAuth, &stuckReader{reading, stuck}) }()
+		go func() { done <- post() }()
+		<-checking
 	}
-	for range maxChecks {
-		<-reading
-	}
-	if code := post(PathAccessEntries, strings.NewReader("{}")); code != http.StatusServiceUnavailable {
+	if code := post(); code != http.StatusServiceUnavailable {
 		t.Errorf("one more: %d, want 503", code)
 	}
 	close(stuck)
 	for range maxChecks {
-		<-done
+		if code := <-done; code != http.StatusOK {
+			t.Errorf("answered %d", code)
+		}
 	}
-	if code := post(PathAccessEntries, strings.NewReader("{}")); code != http.StatusBadRequest {
-		t.Errorf("afterwards: %d", code)
-	}
-}
-
-// stuckReader tells that it is read, and waits.
-type stuckReader struct{ reading, until chan struct{} }
-
-func (r *stuckReader) Read([]byte) (int, error) {
-	r.reading <- struct{}{}
-	<-r.until
-	return 0, io.ErrUnexpectedEOF
 }

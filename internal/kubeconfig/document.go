@@ -39,6 +39,10 @@ const (
 
 // readDocument reads a file that may not exist.
 func readDocument(path string) (*document, error) {
+	// Before it is opened: a pipe would never be read to its end.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("kubeconfig %s is no regular file: give another with --kubeconfig FILE", path)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("kubeconfig: %w", err)

@@ -106,6 +106,8 @@ func replaceFile(path string, data []byte) (err error) {
 	}()
 	info, err := os.Stat(path)
 	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return errors.New("it is no regular file")
 	case err == nil:
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			return err

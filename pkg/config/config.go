@@ -110,6 +110,10 @@ type Server struct {
 	MapUsers    yaml.Node `yaml:"mapUsers"`
 	MapAccounts yaml.Node `yaml:"mapAccounts"`
 
+	// AdmissionWebhook serves the checks of mappings for a ValidatingWebhookConfiguration
+	// on the webhook's port.
+	AdmissionWebhook bool `yaml:"admissionWebhook"`
+
 	// Profiling serves net/http/pprof on the health address, which must then be a
 	// loopback address.
 	Profiling bool `yaml:"profiling"`

@@ -96,4 +96,8 @@ func (p *Pseudonyms) apply(r *Record) {
 		r.Principal, r.ARN = p.ARN(r.Principal), p.ARN(r.ARN)
 	}
 	r.SessionName, r.Username = p.Of(r.SessionName), p.Of(r.Username)
+	// The name of an object is often that of the person whom it is for.
+	if kind, name, ok := strings.Cut(r.Entry, "/"); ok {
+		r.Entry = kind + "/" + p.Of(name)
+	}
 }

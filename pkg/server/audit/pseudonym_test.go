@@ -84,3 +84,23 @@ func TestKeyOfPseudonymsMustBeLongEnough(t *testing.T) {
 		t.Error("missing file: no error")
 	}
 }
+
+func TestTheNameOfAnObjectGetsAPseudonym(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPseudonyms(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for entry, want := range map[string]string{
+		"AccessEntry/user.111122223333.alice": "AccessEntry/" + p.Of("user.111122223333.alice"),
+		"mapUsers[0] (line 3)":                "mapUsers[0] (line 3)",
+	} {
+		r := Record{Entry: entry}
+		if p.apply(&r); r.Entry != want {
+			t.Errorf("%s becomes %s, want %s", entry, r.Entry, want)
+		}
+	}
+}

@@ -75,9 +75,11 @@ func (l *Log) check() error {
 	if err := os.Rename(path, backup); err != nil {
 		return err
 	}
-	err := l.reopen(now)
+	if err := l.reopen(now); err != nil {
+		return err // what was put aside is still written to: not for the archivist yet
+	}
 	wake(l.done)
-	return err
+	return nil
 }
 
 // reopen has records go to the file that is at the path now. If it can't be opened they
