@@ -119,7 +119,7 @@ func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, rene
 		return said{}, shed(err)
 	}
 	outcome := error(reason.New(reason.Internal, "the call did not end")) // unless it does
-	defer func() { leave(c.result(s.Identity, outcome)) }()
+	defer func() { leave(result(s, outcome)) }()
 	if err := c.check(r.Host); err != nil { // went down while we waited
 		return said{}, err
 	}
@@ -140,7 +140,8 @@ func (c *caller) callOnce(ctx context.Context, r Request, clusterID string, rene
 		outcome = reason.New(reason.STSUnreachable, "%s went down while it was asked", r.Host)
 	}
 	c.observe(Call{Region: c.endpoints[r.Host], Reason: reason.Of(outcome), Duration: c.now().Sub(start)})
-	if t, ok := c.sts.transport.(*Transport); ok && outcome == nil && c.mapped(s.Identity) {
+	s.mapped = outcome == nil && c.mapped(s.Identity)
+	if t, ok := c.sts.transport.(*Transport); ok && s.mapped {
 		t.Trust(r.Host)
 	}
 	return s, outcome
@@ -183,8 +184,8 @@ func shed(err error) error {
 
 // result tells the gate how a call went. STS vouches for everybody who has an AWS
 // account; what counts here is that somebody maps the caller.
-func (c *caller) result(id iam.Identity, err error) gate.Result {
-	if err == nil && c.mapped(id) {
+func result(s said, err error) gate.Result {
+	if s.mapped {
 		return gate.Vouched
 	}
 	switch code := reason.Of(err); {

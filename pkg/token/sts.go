@@ -35,6 +35,7 @@ type stsClient struct {
 type said struct {
 	iam.Identity
 	requestID string
+	mapped    bool // somebody cares for the identity
 }
 
 // getCallerIdentity sends r, signed for the given cluster, and returns who STS

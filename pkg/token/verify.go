@@ -110,7 +110,6 @@ type Verifier struct {
 	maxSkew    time.Duration
 	timeout    time.Duration
 	now        func() time.Time
-	mapped     func(iam.Identity) bool
 	panicked   func(any, []byte)
 
 	keys    *verified.Keys
@@ -173,7 +172,6 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		maxSkew:    o.MaxSkew,
 		timeout:    o.Timeout,
 		now:        o.Now,
-		mapped:     o.Mapped,
 		panicked:   o.Panicked,
 		keys:       keys,
 		memory:     newMemory(o.Cache),
@@ -312,7 +310,7 @@ func (v *Verifier) find(key verified.Key, r Request, renewal bool) (s said, err 
 	asked := v.now()
 	// The flight before this one may have ended after its answer was looked for.
 	if e := v.memory.last(key, asked); e != nil && v.memory.isFresh(e, asked) {
-		return said{e.Identity, e.RequestID}, nil
+		return said{e.Identity, e.RequestID, e.Mapped}, nil
 	}
 	if e := v.memory.refusal(key, asked); e != nil {
 		return said{requestID: e.RequestID}, e.Refusal
@@ -328,7 +326,7 @@ func (v *Verifier) find(key verified.Key, r Request, renewal bool) (s said, err 
 		err = reason.New(reason.Internal, "STS vouched for nobody")
 	}
 	v.memory.remember(key, verified.Entry{
-		Identity: s.Identity, Mapped: err == nil && v.mapped(s.Identity), RequestID: s.requestID, Asked: asked, Expires: r.Date.Add(Lifetime),
+		Identity: s.Identity, Mapped: err == nil && s.mapped, RequestID: s.requestID, Asked: asked, Expires: r.Date.Add(Lifetime),
 	}, renewal, r.AccessKeyID, err)
 	return s, err
 }
