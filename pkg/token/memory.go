@@ -58,9 +58,9 @@ func newMemory(o CacheOptions) *memory {
 }
 
 // last returns the identity that STS last vouched for, if the token is still valid.
-func (m *memory) last(key verified.Key, now time.Time) *verified.Entry {
-	if e := m.accepted.Get(key, now); e != nil {
-		return e
+func (m *memory) last(key verified.Key, now time.Time) (verified.Entry, bool) {
+	if e, ok := m.accepted.Get(key, now); ok {
+		return e, true
 	}
 	return m.others.Get(key, now)
 }
@@ -68,13 +68,13 @@ func (m *memory) last(key verified.Key, now time.Time) *verified.Entry {
 // isFresh tells whether an identity is good without asking STS again. Both clocks
 // count: the monotonic one stands still while a machine is suspended, and the wall clock
 // may be set back.
-func (m *memory) isFresh(e *verified.Entry, now time.Time) bool {
+func (m *memory) isFresh(e verified.Entry, now time.Time) bool {
 	age, wall := now.Sub(e.Asked), now.Round(0).Sub(e.Asked.Round(0))
 	return 0 <= age && age < m.options.TTL && wall < m.options.TTL
 }
 
-// refusal returns why STS refuses a token, or nil.
-func (m *memory) refusal(key verified.Key, now time.Time) *verified.Entry {
+// refusal returns why STS refuses a token.
+func (m *memory) refusal(key verified.Key, now time.Time) (verified.Entry, bool) {
 	return m.refused.Get(key, now)
 }
 
@@ -114,7 +114,7 @@ func (m *memory) distrust(accessKeyID string, asked time.Time) {
 }
 
 // mayStand tells whether an identity stands although STS could not be asked again.
-func (m *memory) mayStand(key verified.Key, e *verified.Entry, now time.Time, err error) bool {
+func (m *memory) mayStand(key verified.Key, e verified.Entry, now time.Time, err error) bool {
 	code := reason.Of(err)
 	if !m.options.StaleOnError || code.Outcome() != reason.Unavailable || code == reason.Canceled {
 		return false
@@ -123,7 +123,8 @@ func (m *memory) mayStand(key verified.Key, e *verified.Entry, now time.Time, er
 	since, disabled := m.disabled[e.Identity.AccessKeyID]
 	m.mu.Unlock()
 	// It may have ended, or been refused, while STS was asked.
-	return m.last(key, now) != nil && (!disabled || e.Asked.After(since))
+	_, isValid := m.last(key, now)
+	return isValid && (!disabled || e.Asked.After(since))
 }
 
 // sweep drops what expired.

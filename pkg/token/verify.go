@@ -219,19 +219,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verification, erro
 		return Verification{}, err
 	}
 	now, key := v.now(), v.keys.Of(token)
-	last := v.memory.last(key, now)
-	if last != nil && v.memory.isFresh(last, now) {
+	last, isKnown := v.memory.last(key, now)
+	if isKnown && v.memory.isFresh(last, now) {
 		return Verification{Identity: last.Identity, Source: FromCache, RequestID: last.RequestID}, nil
 	}
-	if e := v.memory.refusal(key, now); e != nil {
+	if e, ok := v.memory.refusal(key, now); ok {
 		return Verification{Source: FromCache, RequestID: e.RequestID}, e.Refusal
 	}
 	request, err := v.read(token, now)
 	if err != nil {
 		return Verification{}, err
 	}
-	result, err := v.share(ctx, key, request, last != nil && last.Mapped)
-	if err != nil && last != nil && v.memory.mayStand(key, last, v.now(), err) {
+	result, err := v.share(ctx, key, request, isKnown && last.Mapped)
+	if err != nil && isKnown && v.memory.mayStand(key, last, v.now(), err) {
 		return Verification{Identity: last.Identity, Source: FromStale, Region: result.Region, RequestID: last.RequestID}, nil
 	}
 	return result, err
@@ -309,10 +309,10 @@ func (v *Verifier) find(key verified.Key, r Request, renewal bool) (s said, err 
 	}()
 	asked := v.now()
 	// The flight before this one may have ended after its answer was looked for.
-	if e := v.memory.last(key, asked); e != nil && v.memory.isFresh(e, asked) {
+	if e, ok := v.memory.last(key, asked); ok && v.memory.isFresh(e, asked) {
 		return said{e.Identity, e.RequestID, e.Mapped}, nil
 	}
-	if e := v.memory.refusal(key, asked); e != nil {
+	if e, ok := v.memory.refusal(key, asked); ok {
 		return said{requestID: e.RequestID}, e.Refusal
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxWait+v.timeout)

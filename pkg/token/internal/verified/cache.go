@@ -4,14 +4,12 @@ package verified
 import (
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
-// Entry is what STS said about a token. It is shared by all who ask and never
-// changes.
+// Entry is what STS said about a token.
 type Entry struct {
 	Identity iam.Identity  // of the caller, if STS vouched for it
 	Refusal  *reason.Error // else why not
@@ -42,7 +40,10 @@ func New(o Options) *Cache {
 	c := new(Cache)
 	for i := range c.shards {
 		c.shards[i] = shard{
-			items:      make(map[Key]*item),
+			byKey:      make(map[Key]int32),
+			newest:     none,
+			oldest:     none,
+			free:       none,
 			maxEntries: (o.Entries + shardCount - 1) / shardCount,
 			maxBytes:   (o.Bytes + shardCount - 1) / shardCount,
 		}
@@ -50,9 +51,8 @@ func New(o Options) *Cache {
 	return c
 }
 
-// Get returns the entry of a token, or nil if there is none that is good at the
-// time now.
-func (c *Cache) Get(k Key, now time.Time) *Entry { return c.shard(k).get(k, now) }
+// Get returns the entry of a token, if there is one that is good at the time now.
+func (c *Cache) Get(k Key, now time.Time) (Entry, bool) { return c.shard(k).get(k, now) }
 
 // Put remembers an entry in place of the token's last one.
 func (c *Cache) Put(k Key, e Entry) { c.shard(k).put(k, e) }
@@ -80,7 +80,7 @@ func (c *Cache) Stats() Stats {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		sum.Entries += len(s.items)
+		sum.Entries += len(s.byKey)
 		sum.Bytes += s.bytes
 		sum.Evicted += s.evicted
 		s.mu.Unlock()
@@ -91,51 +91,62 @@ func (c *Cache) Stats() Stats {
 // shard picks by a byte of the key, which is as good as random.
 func (c *Cache) shard(k Key) *shard { return &c.shards[k[0]%shardCount] }
 
+// shard keeps its slots in one piece and refers to them by index. The garbage collector
+// follows every pointer of every entry each time it runs, and logins wait meanwhile: an
+// entry of maps, lists and a dozen strings would cost them ten times as much.
 type shard struct {
 	mu         sync.Mutex
-	items      map[Key]*item
-	newest     *item // by last use
-	oldest     *item
+	byKey      map[Key]int32
+	slots      []slot
+	newest     int32 // by last use
+	oldest     int32
+	free       int32 // the first of the slots without an entry, linked by older
 	bytes      int
 	evicted    uint64
 	maxEntries int
 	maxBytes   int
 }
 
-type item struct {
+// none is the index of no slot.
+const none = -1
+
+type slot struct {
 	key          Key
-	entry        Entry
-	newer, older *item
-	bytes        int
+	entry        packed
+	newer, older int32
 }
 
-func (s *shard) get(k Key, now time.Time) *Entry {
+func (s *shard) get(k Key, now time.Time) (Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[k]
-	if it == nil {
-		return nil
+	i, ok := s.byKey[k]
+	if !ok {
+		return Entry{}, false
 	}
-	if !now.Before(it.entry.Expires) {
-		s.remove(it)
-		return nil
+	if !now.Before(s.slots[i].entry.expires) {
+		s.remove(i)
+		return Entry{}, false
 	}
-	s.unlink(it)
-	s.pushNewest(it)
-	return &it.entry
+	if i != s.newest {
+		s.unlink(i)
+		s.pushNewest(i)
+	}
+	return s.slots[i].entry.unpack(), true
 }
 
 func (s *shard) put(k Key, e Entry) {
-	it := &item{key: k, entry: e, bytes: size(e)}
+	packed := pack(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last := s.items[k]; last != nil {
-		s.remove(last) // replaced, not overwritten: somebody may hold its entry
+	if last, ok := s.byKey[k]; ok {
+		s.remove(last)
 	}
-	s.items[k] = it
-	s.bytes += it.bytes
-	s.pushNewest(it)
-	for s.oldest != nil && (len(s.items) > s.maxEntries || s.bytes > s.maxBytes) {
+	i := s.take()
+	s.slots[i].key, s.slots[i].entry = k, packed
+	s.byKey[k] = i
+	s.bytes += packed.size()
+	s.pushNewest(i)
+	for s.oldest != none && (len(s.byKey) > s.maxEntries || s.bytes > s.maxBytes) {
 		s.remove(s.oldest)
 		s.evicted++
 	}
@@ -144,59 +155,62 @@ func (s *shard) put(k Key, e Entry) {
 func (s *shard) delete(k Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if it := s.items[k]; it != nil {
-		s.remove(it)
+	if i, ok := s.byKey[k]; ok {
+		s.remove(i)
 	}
 }
 
 func (s *shard) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, it := range s.items {
-		if !now.Before(it.entry.Expires) {
-			s.remove(it)
+	for _, i := range s.byKey {
+		if !now.Before(s.slots[i].entry.expires) {
+			s.remove(i)
 		}
 	}
 }
 
-func (s *shard) remove(it *item) {
-	delete(s.items, it.key)
-	s.bytes -= it.bytes
-	s.unlink(it)
+// take returns a slot without an entry.
+func (s *shard) take() int32 {
+	if s.free == none {
+		s.slots = append(s.slots, slot{})
+		return int32(len(s.slots) - 1)
+	}
+	i := s.free
+	s.free = s.slots[i].older
+	return i
 }
 
-func (s *shard) unlink(it *item) {
-	if it.newer != nil {
-		it.newer.older = it.older
-	} else {
-		s.newest = it.older
-	}
-	if it.older != nil {
-		it.older.newer = it.newer
-	} else {
-		s.oldest = it.newer
-	}
-	it.newer, it.older = nil, nil
+func (s *shard) remove(i int32) {
+	at := &s.slots[i]
+	delete(s.byKey, at.key)
+	s.bytes -= at.entry.size()
+	s.unlink(i)
+	*at = slot{older: s.free}
+	s.free = i
 }
 
-func (s *shard) pushNewest(it *item) {
-	it.older = s.newest
-	if s.newest != nil {
-		s.newest.newer = it
+func (s *shard) unlink(i int32) {
+	at := &s.slots[i]
+	if at.newer != none {
+		s.slots[at.newer].older = at.older
 	} else {
-		s.oldest = it
+		s.newest = at.older
 	}
-	s.newest = it
+	if at.older != none {
+		s.slots[at.older].newer = at.newer
+	} else {
+		s.oldest = at.newer
+	}
 }
 
-// size estimates the memory of an entry: the item, its share of the map (a key and
-// a pointer, at the map's mean load) and the text.
-func size(e Entry) int {
-	const fixed = int(unsafe.Sizeof(item{})) + 2*int(unsafe.Sizeof(Key{})+unsafe.Sizeof((*item)(nil)))
-	id := &e.Identity
-	n := fixed + len(id.ARN) + len(id.CanonicalARN) + len(id.MapKey) + len(id.UserID) + len(id.AccessKeyID) + len(e.RequestID)
-	if e.Refusal != nil {
-		n += int(unsafe.Sizeof(*e.Refusal)) + len(e.Refusal.Detail)
+func (s *shard) pushNewest(i int32) {
+	at := &s.slots[i]
+	at.newer, at.older = none, s.newest
+	if s.newest != none {
+		s.slots[s.newest].newer = i
+	} else {
+		s.oldest = i
 	}
-	return n
+	s.newest = i
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -25,6 +26,16 @@ func key(i int) (k Key) {
 
 func entry(name string, expires time.Time) Entry {
 	return Entry{Identity: iam.Identity{ARN: name}, Asked: start, Expires: expires}
+}
+
+func has(c *Cache, k Key) bool {
+	_, ok := c.Get(k, start)
+	return ok
+}
+
+func size(e Entry) int {
+	p := pack(e)
+	return p.size()
 }
 
 func TestKeysTellTokensApart(t *testing.T) {
@@ -79,12 +90,12 @@ func TestGetReturnsWhatWasPutUntilItExpires(t *testing.T) {
 		after time.Duration
 		found bool
 	}{{0, true}, {time.Minute - 1, true}, {time.Minute, false}, {0, false}} { // once expired, gone for good
-		e := c.Get(key(1), start.Add(at.after))
-		if (e != nil) != at.found {
+		e, found := c.Get(key(1), start.Add(at.after))
+		if found != at.found {
 			t.Errorf("after %s: %v", at.after, e)
 		}
 	}
-	if c.Get(key(2), start) != nil {
+	if has(c, key(2)) {
 		t.Error("found what was never put")
 	}
 	if s := c.Stats(); s != (Stats{}) {
@@ -95,10 +106,10 @@ func TestGetReturnsWhatWasPutUntilItExpires(t *testing.T) {
 func TestPutReplacesAndDeleteForgets(t *testing.T) {
 	c := New(Options{Entries: 100, Bytes: 1 << 20})
 	c.Put(key(1), entry("alice", start.Add(time.Minute)))
-	held := c.Get(key(1), start)
+	held, _ := c.Get(key(1), start)
 	one := c.Stats()
 	c.Put(key(1), entry("ALICE", start.Add(time.Minute)))
-	if e := c.Get(key(1), start); e.Identity.ARN != "ALICE" {
+	if e, _ := c.Get(key(1), start); e.Identity.ARN != "ALICE" {
 		t.Errorf("got %s", e.Identity.ARN)
 	}
 	if held.Identity.ARN != "alice" {
@@ -109,7 +120,7 @@ func TestPutReplacesAndDeleteForgets(t *testing.T) {
 	}
 	c.Delete(key(1))
 	c.Delete(key(1))
-	if c.Get(key(1), start) != nil || c.Stats() != (Stats{}) {
+	if has(c, key(1)) || c.Stats() != (Stats{}) {
 		t.Error("not deleted")
 	}
 }
@@ -129,7 +140,7 @@ func TestTheLeastRecentlyUsedGoesFirst(t *testing.T) {
 			c.Get(same(0), start)
 			c.Put(same(3), entry("xxxx", later))
 			for i, want := range []bool{true, false, true, true} {
-				if got := c.Get(same(i), start) != nil; got != want {
+				if got := has(c, same(i)); got != want {
 					t.Errorf("entry %d: %v, want %v", i, got, want)
 				}
 			}
@@ -175,7 +186,7 @@ func TestCacheAgainstAModel(t *testing.T) {
 		default:
 			want, ok := model[k]
 			ok = ok && now.Before(want.Expires)
-			if got := c.Get(k, now); (got != nil) != ok || ok && *got != want {
+			if got, found := c.Get(k, now); found != ok || ok && got != want {
 				t.Fatalf("seed %d: got %v, want %v %v", seed, got, want, ok)
 			}
 		}
@@ -183,11 +194,19 @@ func TestCacheAgainstAModel(t *testing.T) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		n, bytes := 0, 0
-		for it := s.newest; it != nil; it = it.older {
-			n, bytes = n+1, bytes+it.bytes
+		for at := s.newest; at != none; at = s.slots[at].older {
+			n, bytes = n+1, bytes+s.slots[at].entry.size()
 		}
-		if n != len(s.items) || bytes != s.bytes {
-			t.Errorf("shard %d: list of %d (%d bytes), map of %d (%d bytes)", i, n, bytes, len(s.items), s.bytes)
+		if n != len(s.byKey) || bytes != s.bytes {
+			t.Errorf("shard %d: list of %d (%d bytes), map of %d (%d bytes)", i, n, bytes, len(s.byKey), s.bytes)
+		}
+		for at := s.free; at != none; at = s.slots[at].older {
+			if n++; s.slots[at] != (slot{older: s.slots[at].older}) {
+				t.Errorf("shard %d: a free slot holds %+v", i, s.slots[at])
+			}
+		}
+		if n != len(s.slots) {
+			t.Errorf("shard %d: %d slots, of which %d are in use or free", i, len(s.slots), n)
 		}
 	}
 	if s := c.Stats(); s.Evicted != 0 {
@@ -240,8 +259,50 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	c := New(Options{Entries: 10, Bytes: 1 << 20})
 	refusal := reason.New(reason.CredentialsInvalid, "no such key")
 	c.Put(key(1), Entry{Refusal: refusal, Asked: start, Expires: start.Add(10 * time.Second)})
-	if e := c.Get(key(1), start); e == nil || e.Refusal != refusal {
+	if e, ok := c.Get(key(1), start); !ok || e.Refusal != refusal {
 		t.Errorf("got %v", e)
+	}
+}
+
+// TestEntriesAreKeptWhole fills every field of an entry, also those that it will have.
+func TestEntriesAreKeptWhole(t *testing.T) {
+	var e Entry
+	n := 0
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		n++
+		switch {
+		case v.Type() == reflect.TypeFor[time.Time]():
+			v.Set(reflect.ValueOf(start.Add(time.Duration(n) * time.Hour)))
+		case v.Type() == reflect.TypeFor[*reason.Error]():
+			v.Set(reflect.ValueOf(reason.New(reason.CredentialsInvalid, "no such key")))
+		case v.Kind() == reflect.Struct:
+			for i := range v.NumField() {
+				fill(v.Field(i))
+			}
+		case v.Kind() == reflect.String:
+			v.SetString(strings.Repeat("é", n))
+		case v.Kind() == reflect.Bool:
+			v.SetBool(true)
+		default:
+			v.SetInt(int64(n))
+		}
+	}
+	fill(reflect.ValueOf(&e).Elem())
+	c := New(Options{Entries: 10, Bytes: 1 << 20})
+	c.Put(key(1), e)
+	if got, _ := c.Get(key(1), start); got != e {
+		t.Errorf("got  %+v\nwant %+v", got, e)
+	}
+}
+
+func TestAnEntryOfTooMuchTextIsNotKept(t *testing.T) {
+	c := New(Options{Entries: 10, Bytes: 1 << 24})
+	for _, length := range []int{maxText, maxText + 1} {
+		c.Put(key(1), entry(strings.Repeat("x", length), start.Add(time.Hour)))
+		if has(c, key(1)) != (length <= maxText) {
+			t.Errorf("%d bytes: %v", length, has(c, key(1)))
+		}
 	}
 }
 
@@ -266,9 +327,27 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			if c.Get(key(i%10_000), start) == nil {
+			if !has(c, key(i%10_000)) {
 				b.Fatal("miss")
 			}
 		}
 	})
+}
+
+// BenchmarkCollect is what each run of the garbage collector costs while many tokens are
+// remembered.
+func BenchmarkCollect(b *testing.B) {
+	c := New(Options{Entries: 1 << 20, Bytes: 1 << 30})
+	for i := range 50_000 {
+		arn := fmt.Sprintf("arn:aws:sts::111122223333:assumed-role/developers/alice%d@example.com", i)
+		id, err := iam.NewIdentity(arn, "111122223333", fmt.Sprintf("AROAEXAMPLE:alice%d@example.com", i), "ASIAEXAMPLE")
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Put(key(i), Entry{Identity: id, Asked: start, Expires: start.Add(time.Hour)})
+	}
+	for b.Loop() {
+		runtime.GC()
+	}
+	runtime.KeepAlive(c)
 }
