@@ -4,6 +4,9 @@ GO        ?= go
 BIN       := bin/authenticator
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+CREATED   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+ARCHS     ?= amd64,arm64
+IMAGE     ?= authenticator
 LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL      := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod
 FUZZTIME  ?= 20s
@@ -57,6 +60,10 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) generate ./...
 	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd
 	.ci/govulncheck
+
+.PHONY: image
+image: ## Build the container image for ARCHS (amd64,arm64) into bin/, without a container engine
+	$(GO) -C e2e run ./image -o ../bin -arch $(ARCHS) -tag $(IMAGE):$(VERSION) -version $(VERSION) -commit $(COMMIT) -created $(CREATED)
 
 .PHONY: demo
 demo: build ## Show a login without AWS and without a cluster
