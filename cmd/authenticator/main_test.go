@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -44,6 +45,8 @@ func TestScripts(t *testing.T) {
 			"decode":      decode,
 			"expand":      expand,
 			"fails":       fails,
+			"open":        open,
+			"owner":       owner,
 			"mode":        mode,
 			"pad":         pad,
 			"ready":       ready,
@@ -238,6 +241,38 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		if got := info.Mode().Perm(); got != fs.FileMode(want) {
 			ts.Fatalf("%s has the permissions %o, want %o", file, got, want)
+		}
+	}
+}
+
+// owner checks who owns files, by number:
+//
+//	owner UID:GID FILE...
+func owner(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: owner UID:GID FILE...")
+	}
+	for _, file := range args[1:] {
+		out, err := exec.Command("stat", "-c", "%u:%g", ts.MkAbs(file)).Output()
+		ts.Check(err)
+		if got := strings.TrimSpace(string(out)); got != args[0] {
+			ts.Fatalf("%s belongs to %s, want %s", file, got, args[0])
+		}
+	}
+}
+
+// open lets everybody through the directories above files, and read these:
+//
+//	open FILE...
+func open(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: open FILE...")
+	}
+	for _, file := range args {
+		for path := ts.MkAbs(file); len(path) > len(os.TempDir()); path = filepath.Dir(path) {
+			info, err := os.Stat(path)
+			ts.Check(err)
+			ts.Check(os.Chmod(path, info.Mode().Perm()|0o055))
 		}
 	}
 }

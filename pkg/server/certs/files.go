@@ -6,7 +6,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
+
+// IsStateFile tells whether a file of that name in the state directory is one that this
+// package writes.
+func IsStateFile(name string) bool {
+	return name == lockFile || slices.ContainsFunc([]string{caFile, caKeyFile, certFile, keyFile}, func(file string) bool { return IsFileOf(file, name) })
+}
+
+// IsFileOf tells whether name is that of a file, or what a crash while it was written left.
+func IsFileOf(file, name string) bool {
+	return name == file || strings.HasPrefix(name, "."+file+".") && strings.HasSuffix(name, ".tmp")
+}
 
 // makeStateDir creates the directory with mode 0700. The mode of one that exists is its owner's choice.
 func makeStateDir(dir string) error {
