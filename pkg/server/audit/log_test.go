@@ -76,6 +76,7 @@ func TestLogGivesRecordsVersionAndID(t *testing.T) {
 	for range 3 {
 		check(t, l.Record(Record{Outcome: "granted"}))
 	}
+	check(t, l.Close())
 	other, err := New(Options{Path: path})
 	check(t, err)
 	check(t, other.Record(Record{Outcome: "granted"}))

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -13,8 +14,10 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 )
 
-// minKey is the length of the shortest key of pseudonyms, in bytes.
-const minKey = 32
+const (
+	minKey = 32       // bytes of the shortest key of pseudonyms
+	maxKey = 64 << 10 // bytes of a file that are read
+)
 
 // Pseudonyms put keyed hashes in the place of what names a person: the session name,
 // the username, and the names of IAM users and federated users. The same name has the
@@ -26,9 +29,10 @@ type Pseudonyms struct {
 }
 
 // NewPseudonyms reads the key from a file: at least 32 bytes, spaces and newlines at
-// its ends not counted.
+// its ends not counted. The file must be closed to others, as the key undoes the
+// pseudonyms.
 func NewPseudonyms(keyFile string) (*Pseudonyms, error) {
-	data, err := os.ReadFile(keyFile)
+	data, err := readKey(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key of the audit pseudonyms: %w", err)
 	}
@@ -37,6 +41,22 @@ func NewPseudonyms(keyFile string) (*Pseudonyms, error) {
 		return nil, fmt.Errorf("key of the audit pseudonyms: %s has %d bytes, want at least %d (make one with: openssl rand -hex 32)", keyFile, len(key), minKey)
 	}
 	return &Pseudonyms{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}, nil
+}
+
+func readKey(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKey(path, info); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, maxKey))
 }
 
 // Of returns the pseudonym of a name: "p-" and half of its HMAC-SHA256, in hexadecimal

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/iam-authenticator/authenticator/pkg/server/internal/owner"
 )
 
 // makeStateDir creates the directory with mode 0700. The mode of one that exists is its owner's choice.
@@ -41,7 +43,7 @@ func checkPlanted(dir, file string) error {
 	if info, err = os.Lstat(file); err != nil {
 		return err
 	}
-	if ownedByAnother(info) {
+	if owner.IsAnother(info) {
 		return fmt.Errorf("%s belongs to another user and everybody may write to its directory: it may have been planted; remove it, or choose another state directory", file)
 	}
 	return nil
