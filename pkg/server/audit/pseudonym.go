@@ -8,8 +8,11 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 )
@@ -96,16 +99,16 @@ func (p *Pseudonyms) ARN(arn string) string {
 	}
 }
 
-// apply puts pseudonyms into a record. A group that a template made of the session name
-// is a person's too.
+// apply puts pseudonyms into a record.
 func (p *Pseudonyms) apply(r *Record) {
 	if p == nil {
 		return
 	}
-	if session := r.SessionName; session != "" {
+	if len(r.Groups) > 0 {
+		person := personOf(r)
 		groups := make([]string, len(r.Groups)) // the mapper's own must not change
 		for i, group := range r.Groups {
-			if strings.Contains(group, session) || strings.Contains(group, strings.ReplaceAll(session, "@", "-")) {
+			if person.isIn(group) {
 				group = p.Of(group)
 			}
 			groups[i] = group
@@ -120,4 +123,67 @@ func (p *Pseudonyms) apply(r *Record) {
 	if kind, name, ok := strings.Cut(r.Entry, "/"); ok {
 		r.Entry = kind + "/" + p.Of(name)
 	}
+}
+
+// person has the names of whoever logged in, in lower case.
+type person struct {
+	names []string // of people for sure: of the session, of the IAM user
+	words []string // may be ordinary words too, and count only where they stand alone
+}
+
+func personOf(r *Record) person {
+	var p person
+	add := func(to *[]string, names ...string) {
+		for _, name := range names {
+			if name != "" {
+				*to = append(*to, strings.ToLower(name))
+			}
+		}
+	}
+	add(&p.names, r.SessionName, strings.ReplaceAll(r.SessionName, "@", "-")) // as {{SessionName}} has it
+	if principal, err := iam.ParsePrincipal(r.ARN); err == nil && principal.Kind == iam.User {
+		add(&p.names, principal.Name)
+		add(&p.words, localPart(principal.Name))
+	}
+	last := r.Username[strings.LastIndexAny(r.Username, ":/")+1:] // bob, of oidc:bob
+	add(&p.words, localPart(r.SessionName), r.Username, last, localPart(last))
+	return p
+}
+
+// isIn tells whether a group has the person's name in it: a template put it there, or
+// whoever wrote the mapping.
+func (p person) isIn(group string) bool {
+	group = strings.ToLower(group)
+	return slices.ContainsFunc(p.names, func(name string) bool { return strings.Contains(group, name) }) ||
+		slices.ContainsFunc(p.words, func(word string) bool { return hasWord(group, word) })
+}
+
+// localPart is what stands before the @ of a mail address, or nothing.
+func localPart(name string) string {
+	local, _, ok := strings.Cut(name, "@")
+	if !ok {
+		return ""
+	}
+	return local
+}
+
+// hasWord tells whether a word stands in a text with no letter or digit next to it.
+func hasWord(text, word string) bool {
+	for from := 0; ; {
+		i := strings.Index(text[from:], word)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(word)
+		before, _ := utf8.DecodeLastRuneInString(text[:start])
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		if !isWordRune(before) && !isWordRune(after) {
+			return true
+		}
+		from = start + 1
+	}
+}
+
+func isWordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
 }
