@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/iam-authenticator/authenticator/internal/access"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 	"github.com/iam-authenticator/authenticator/pkg/server/audit"
@@ -25,9 +29,17 @@ and passed over.
 Patterns have * for any characters and ? for one; letter case doesn't count. Times are
 ages (24h, 7d), dates (2026-11-22) or RFC 3339.
 
--o summary prints tables, -o table a line per record, -o json the records as they are.`
+-o summary prints tables, -o json the same as an object, -o table a line per record,
+-o records the records as they are, in JSON.
+
+--unused prints the mappings that no record used, as tables or with -o json.
+` + sourcesHelp + `
+
+Exit codes: 0 read, 1 there is no record at all or it could not be read, 2 wrong usage
+or configuration, 3 with --unused, not every source could be read.`
 
 type auditFlags struct {
+	*sourceFlags
 	since, until      string
 	reasons, outcomes []string
 	filter            audit.Filter
@@ -36,17 +48,21 @@ type auditFlags struct {
 }
 
 func newAuditCommand(g *globals, std streams) *cobra.Command {
-	var f auditFlags
 	cmd := &cobra.Command{
 		Use:   "audit [FILE...|-]",
 		Short: "Sum up audit records: who logged in, who was refused, what is unused",
 		Long:  auditHelp,
 		Example: `  authenticator audit --since 24h /var/log/authenticator/audit.log
   authenticator audit --principal 'arn:aws:iam::111122223333:role/*' --outcome denied -o table audit.log
+  authenticator audit --unused --since 90d audit.log
   authenticator audit --unused --config /etc/authenticator/config.yaml
   kubectl logs -n kube-system ds/authenticator | authenticator audit -`,
 	}
 	flags := cmd.Flags()
+	f := auditFlags{sourceFlags: newSourceFlags(g, std, cmd)}
+	flags.StringVar(&f.b.server.Partition, "partition", f.b.server.Partition, "AWS `partition` of the principals")
+	var ofUnused []string
+	flags.VisitAll(func(flag *pflag.Flag) { ofUnused = append(ofUnused, flag.Name) })
 	flags.StringVar(&f.since, "since", "", "`time` of the first record")
 	flags.StringVar(&f.until, "until", "", "`time` before which the last record is")
 	flags.StringVar(&f.filter.Principal, "principal", "", "`pattern` of the principal's ARN")
@@ -54,20 +70,29 @@ func newAuditCommand(g *globals, std streams) *cobra.Command {
 	flags.StringVar(&f.filter.Entry, "entry", "", "`pattern` of the source and entry that decided, such as 'EKSConfigMap*'")
 	flags.StringSliceVar(&f.reasons, "reason", nil, "reason `codes`")
 	flags.StringSliceVar(&f.outcomes, "outcome", nil, "`outcomes`: granted, rejected, denied, unavailable")
-	flags.BoolVar(&f.unused, "unused", false, "print the mappings of --config, and of its dynamic file, that no record used")
-	flags.StringVarP(&f.output, "output", "o", "summary", "`format`: summary, table or json")
-	completeWords(cmd, "output", "summary", "table", "json")
+	flags.BoolVar(&f.unused, "unused", false, "print the mappings that no record used")
+	flags.StringVarP(&f.output, "output", "o", "summary", "`format`: summary, json, table or records")
+	completeWords(cmd, "output", auditOutputs...)
 	completeWords(cmd, "outcome", audit.Outcomes()...)
 	var codes []string
 	for _, code := range reason.Codes() {
 		codes = append(codes, string(code))
 	}
 	completeWords(cmd, "reason", codes...)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.complete(time.Now()); err != nil {
 			return usageError{err}
 		}
-		c, err := g.load()
+		load := f.load
+		if !f.unused {
+			load = g.load
+			for _, name := range ofUnused {
+				if flags.Changed(name) {
+					return usageError{fmt.Errorf("--%s goes with --unused", name)}
+				}
+			}
+		}
+		c, err := load()
 		if err != nil {
 			return err
 		}
@@ -78,12 +103,14 @@ func newAuditCommand(g *globals, std streams) *cobra.Command {
 			args = []string{c.Server.Audit.Path}
 		}
 		if f.unused {
-			return f.printUnused(c, std, args)
+			return f.printUnused(cmd.Context(), c, args)
 		}
-		return f.print(std, args)
+		return f.print(args)
 	}
 	return cmd
 }
+
+var auditOutputs = []string{"summary", "json", "table", "records"}
 
 // complete checks the flags and makes the filter of them.
 func (f *auditFlags) complete(now time.Time) (err error) {
@@ -99,19 +126,19 @@ func (f *auditFlags) complete(now time.Time) (err error) {
 	if err := f.filter.SetOutcomes(f.outcomes); err != nil {
 		return fmt.Errorf("--outcome: %w", err)
 	}
-	if f.output != "summary" && f.output != "table" && f.output != "json" {
-		return fmt.Errorf("--output %q, want summary, table or json", f.output)
+	known := auditOutputs
+	if f.unused {
+		known = auditOutputs[:2] // what is not used has no records
 	}
-	return nil
+	return checkOutput(f.output, known...)
 }
 
 // print prints what the filter chooses.
-func (f *auditFlags) print(std streams, paths []string) error {
-	out := bufio.NewWriter(std.out)
+func (f *auditFlags) print(paths []string) error {
+	out := bufio.NewWriter(f.std.out)
 	add, finish := f.printer(out)
-	err := f.read(std, paths, func(line []byte, r *audit.Record) error { return add(line, r) })
-	if err != nil {
-		return err
+	if err := f.records(paths, add); err != nil {
+		return errors.Join(out.Flush(), err)
 	}
 	if err := finish(); err != nil {
 		return err
@@ -121,7 +148,7 @@ func (f *auditFlags) print(std streams, paths []string) error {
 
 func (f *auditFlags) printer(out *bufio.Writer) (add func([]byte, *audit.Record) error, finish func() error) {
 	switch f.output {
-	case "json":
+	case "records":
 		return func(line []byte, _ *audit.Record) error {
 			_, err := fmt.Fprintf(out, "%s\n", line)
 			return err
@@ -129,43 +156,42 @@ func (f *auditFlags) printer(out *bufio.Writer) (add func([]byte, *audit.Record)
 	case "table":
 		table := audit.NewTable(out)
 		return func(_ []byte, r *audit.Record) error { return table.Add(r) }, table.Flush
-	default:
-		summary := audit.NewSummary()
-		return func(_ []byte, r *audit.Record) error { summary.Add(r); return nil }, func() error { return summary.Print(out) }
 	}
+	summary := audit.NewSummary()
+	write := summary.Print
+	if f.output == "json" {
+		write = summary.WriteJSON
+	}
+	return func(_ []byte, r *audit.Record) error { summary.Add(r); return nil }, func() error { return write(out) }
 }
 
 // printUnused prints the mappings that no record used.
-func (f *auditFlags) printUnused(c config.Config, std streams, paths []string) error {
+func (f *auditFlags) printUnused(ctx context.Context, c config.Config, paths []string) error {
 	pseudonyms, err := newPseudonyms(c.Server.Audit)
 	if err != nil {
 		return err
 	}
-	usage := audit.NewUsage(pseudonyms)
-	if err := usage.AddFiles(c.Server); err != nil {
-		return usageError{err}
+	sources, err := f.read(ctx, c)
+	if err != nil {
+		return err
 	}
-	if usage.Len() == 0 {
-		return usageError{errors.New("--unused compares with the mappings of a file: give --config FILE with server.mapRoles and the like, or server.dynamicfilepath")}
-	}
-	if err := f.read(std, paths, func(_ []byte, r *audit.Record) error { usage.Add(r); return nil }); err != nil {
+	usage := sources.Usage(pseudonyms)
+	if err := f.records(paths, func(_ []byte, r *audit.Record) error { usage.Add(r); return nil }); err != nil {
 		return err
 	}
 	unused := usage.Unused()
+	fmt.Fprintln(f.std.err, usage)
 	if f.output == "json" {
-		encoder := json.NewEncoder(std.out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(unused)
+		err = access.WriteJSON(f.std.out, unused)
+	} else if len(unused) > 0 {
+		err = unused.WriteTable(f.std.out)
 	}
-	fmt.Fprintf(std.err, "%d of %d mappings were not used.\n", len(unused), usage.Len())
-	if len(unused) == 0 {
-		return nil
-	}
-	return audit.PrintMappings(std.out, unused)
+	return errors.Join(err, sources.Err())
 }
 
-// read gives each the records that the filter chooses, and says what could not be read.
-func (f *auditFlags) read(std streams, paths []string, each func(line []byte, r *audit.Record) error) error {
+// records gives each the records that the filter chooses, and says what could not be
+// read. It is an error if there are no records at all.
+func (f *auditFlags) records(paths []string, each func(line []byte, r *audit.Record) error) error {
 	var tally audit.Tally
 	chosen := func(line []byte, r *audit.Record) error {
 		if !f.filter.Match(r) {
@@ -173,13 +199,9 @@ func (f *auditFlags) read(std streams, paths []string, each func(line []byte, r 
 		}
 		return each(line, r)
 	}
-	var named []string
-	for _, path := range paths {
-		if path != audit.Stdout {
-			named = append(named, path)
-			continue
-		}
-		if err := audit.Read(std.in, &tally, chosen); err != nil {
+	named := slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return path == audit.Stdout })
+	if len(named) < len(paths) {
+		if err := audit.Read(f.std.in, &tally, chosen); err != nil {
 			return fmt.Errorf("standard input: %w", err)
 		}
 	}
@@ -188,14 +210,22 @@ func (f *auditFlags) read(std streams, paths []string, each func(line []byte, r 
 		return fmt.Errorf("audit records: %w", err)
 	}
 	defer audit.Close(files)
+	watch := newProgress(f.std.err, files)
 	for _, file := range files {
-		if err := file.Read(&tally, chosen); err != nil {
-			return fmt.Errorf("audit records: %w", err)
+		if err := audit.Read(watch.of(file), &tally, chosen); err != nil {
+			return fmt.Errorf("audit records: %s: %w", file.Path, err)
 		}
 	}
+	watch.end()
 	if tally.Unreadable > 0 || tally.Damaged > 0 {
-		fmt.Fprintf(std.err, "Warning: %d records read; %d lines are no records (torn in a crash, or something else), and %d compressed files are damaged.\n",
+		fmt.Fprintf(f.std.err, "Warning: %d records read; %d lines are no records (torn in a crash, or something else), and %d compressed files are damaged.\n",
 			tally.Records, tally.Unreadable, tally.Damaged)
+	}
+	if tally.Torn > 0 {
+		fmt.Fprintf(f.std.err, "The last line of %d files is torn, as it is after a crash or while it is written.\n", tally.Torn)
+	}
+	if tally.Records == 0 {
+		return fmt.Errorf("no audit records in %s", strings.Join(paths, ", "))
 	}
 	return nil
 }

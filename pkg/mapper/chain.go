@@ -57,13 +57,13 @@ func (c *Chain) Map(ctx context.Context, id iam.Identity) (User, error) {
 			return c.user(ctx, m, mapping, id)
 		}
 		if !errors.Is(err, ErrNotMapped) {
-			return User{}, within("mapper "+m.Name(), err)
+			return User{Mapper: m.Name()}, within("mapper "+m.Name(), err)
 		}
 	}
 	for _, m := range c.mappers {
 		mapped, err := m.MapsAccount(id.Account)
 		if err != nil {
-			return User{}, within("mapper "+m.Name(), err)
+			return User{Mapper: m.Name()}, within("mapper "+m.Name(), err)
 		}
 		if mapped {
 			return c.accountUser(m, id)
@@ -95,10 +95,7 @@ func (c *Chain) user(ctx context.Context, m Mapper, mapping *Mapping, id iam.Ide
 	if err == nil {
 		err = c.checkPrefix(user)
 	}
-	if err != nil {
-		return User{}, within("mapper "+user.Mapper+", "+user.Entry, err)
-	}
-	return user, nil
+	return user.unless(err)
 }
 
 func (c *Chain) accountUser(m Mapper, id iam.Identity) (User, error) {
@@ -107,10 +104,15 @@ func (c *Chain) accountUser(m Mapper, id iam.Identity) (User, error) {
 	if nameErr := checkName(user.Username); nameErr != nil {
 		err = reason.New(reason.Internal, "the canonical ARN %w", nameErr)
 	}
+	return user.unless(err)
+}
+
+// unless returns the user, or what of it goes with a refusal.
+func (u User) unless(err error) (User, error) {
 	if err != nil {
-		return User{}, within("mapper "+user.Mapper+", "+user.Entry, err)
+		return User{Mapper: u.Mapper, Entry: u.Entry}, within("mapper "+u.Mapper+", "+u.Entry, err)
 	}
-	return user, nil
+	return u, nil
 }
 
 // checkPrefix checks for the prefixes that the operator reserved.

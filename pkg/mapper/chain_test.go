@@ -58,11 +58,33 @@ func TestChainOrder(t *testing.T) {
 			if reason.Of(err) != c.code || got.Username != c.want {
 				t.Errorf("got %q, %v, want %q, %s", got.Username, err, c.want, c.code)
 			}
-			if err != nil && (got.Groups != nil || got.Mapper != "") {
+			if err != nil && got.Groups != nil {
 				t.Errorf("a refusal comes with %+v", got)
 			}
 			if (c.code == reason.NotMapped) != errors.Is(err, ErrNotMapped) {
 				t.Errorf("%v: is ErrNotMapped %t", err, errors.Is(err, ErrNotMapped))
+			}
+		})
+	}
+}
+
+func TestRefusalSaysWhoseItIs(t *testing.T) {
+	pinned := newStatic("Pinned", []*Mapping{one(t, `{rolearn: "arn:aws:iam::111122223333:role/admins", username: u, userid: AROAOTHER}`)})
+	whole := newStatic("Whole", nil, account)
+	reserved := ChainOptions{ReservedPrefixes: map[string][]string{"Whole": {"arn:"}}}
+	for name, c := range map[string]struct {
+		mapper Mapper
+		want   User
+	}{
+		"an entry":                 {pinned, User{Mapper: "Pinned", Entry: "mapRoles[0] (line 1)"}},
+		"an account":               {whole, User{Mapper: "Whole", Entry: MapAccounts}},
+		"a mapper without answers": {static{name: "Unready", err: Status{}.Ready()}, User{Mapper: "Unready"}},
+		"nobody's":                 {newStatic("Empty", nil), User{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := NewChain([]Mapper{c.mapper}, reserved).Map(t.Context(), session(t, "admins", "alice"))
+			if err == nil || fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
 			}
 		})
 	}

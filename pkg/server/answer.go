@@ -1,6 +1,6 @@
 package server
 
-import "encoding/json"
+import "github.com/iam-authenticator/authenticator/pkg/server/internal/jsontext"
 
 // userInfo is the user of a TokenReview's status.
 type userInfo struct {
@@ -18,15 +18,15 @@ type extra struct{ key, value string }
 func encodeGrant(apiVersion string, u userInfo) []byte {
 	b := appendHead(make([]byte, 0, 1<<10), apiVersion)
 	b = append(b, `"authenticated":true,"user":{"username":`...)
-	b = appendString(b, u.username)
+	b = jsontext.AppendString(b, u.username)
 	b = append(b, `,"uid":`...)
-	b = appendString(b, u.uid)
+	b = jsontext.AppendString(b, u.uid)
 	if len(u.groups) > 0 {
 		b = append(b, `,"groups":`...)
 		before := byte('[')
 		for _, group := range u.groups {
 			b = append(b, before)
-			b = appendString(b, group)
+			b = jsontext.AppendString(b, group)
 			before = ','
 		}
 		b = append(b, ']')
@@ -36,9 +36,9 @@ func encodeGrant(apiVersion string, u userInfo) []byte {
 		before := byte('{')
 		for _, e := range u.extra {
 			b = append(b, before)
-			b = appendString(b, e.key)
+			b = jsontext.AppendString(b, e.key)
 			b = append(b, `:[`...)
-			b = appendString(b, e.value)
+			b = jsontext.AppendString(b, e.value)
 			b = append(b, ']')
 			before = ','
 		}
@@ -54,7 +54,7 @@ func encodeRefusal(apiVersion, text string) []byte {
 	b = append(b, `"user":{}`...)
 	if text != "" {
 		b = append(b, `,"error":`...)
-		b = appendString(b, text)
+		b = jsontext.AppendString(b, text)
 	}
 	return append(b, `}}`...)
 }
@@ -62,21 +62,6 @@ func encodeRefusal(apiVersion, text string) []byte {
 // appendHead appends a TokenReview up to the fields of its status.
 func appendHead(b []byte, apiVersion string) []byte {
 	b = append(b, `{"kind":"TokenReview","apiVersion":`...)
-	b = appendString(b, apiVersion)
+	b = jsontext.AppendString(b, apiVersion)
 	return append(b, `,"metadata":{},"spec":{},"status":{`...)
-}
-
-// appendString appends a string in JSON, as json.Marshal writes it. What needs
-// escapes, which is rare, is left to json.Marshal itself.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			quoted, _ := json.Marshal(s) // never fails on a string
-			return append(b, quoted...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }

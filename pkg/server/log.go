@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -129,16 +128,6 @@ func (h *Webhook) record(r *http.Request, bearer string, d decision, start time.
 		return decision{err: reason.New(reason.AuditFailed, "%w", err), id: d.id, source: d.source}
 	}
 	return d
-}
-
-// ShowAudit shows the counts of an audit log.
-func (m *Metrics) ShowAudit(stats func() audit.Stats) {
-	counter := func(name, help string, value func(audit.Stats) uint64) {
-		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
-			func() float64 { return float64(value(stats())) }))
-	}
-	counter("audit_records_total", "Audit records written.", func(s audit.Stats) uint64 { return s.Records })
-	counter("audit_errors_total", "Audit records that could not be written.", func(s audit.Stats) uint64 { return s.Errors })
 }
 
 func (h *Webhook) logBadRequest(r *http.Request, bad *badRequest) {

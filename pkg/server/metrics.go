@@ -10,6 +10,7 @@ import (
 
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
@@ -134,6 +135,16 @@ func (m *Metrics) STSCall(c token.Call) {
 	}
 	m.stsCalls.WithLabelValues(c.Region, string(c.Reason)).Inc()
 	m.stsSeconds.WithLabelValues(c.Region).Observe(c.Duration.Seconds())
+}
+
+// ShowAudit shows the counts of an audit log.
+func (m *Metrics) ShowAudit(stats func() audit.Stats) {
+	counter := func(name, help string, value func(audit.Stats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+			func() float64 { return float64(value(stats())) }))
+	}
+	counter("audit_records_total", "Audit records written.", func(s audit.Stats) uint64 { return s.Records })
+	counter("audit_errors_total", "Audit records that could not be written.", func(s audit.Stats) uint64 { return s.Errors })
 }
 
 func (m *Metrics) login(code reason.Code, took time.Duration) {

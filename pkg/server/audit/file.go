@@ -17,6 +17,7 @@ type file struct {
 	out     io.Writer
 	f       *os.File    // nil if out is none, or not ours to sync and close
 	info    fs.FileInfo // of f; nil if it isn't a regular file
+	loose   fs.FileMode // the mode that it had, if it was open to others; else 0
 	since   time.Time   // of its first record
 	size    int64       // in bytes; guarded by Log.turn
 	torn    bool        // the last line has no end; guarded by Log.turn
@@ -30,8 +31,12 @@ type file struct {
 }
 
 // open opens the file at path for appending, or makes it with mode 0600. A line that was
-// torn when the process or the machine died is ended before the next record.
+// torn when the process or the machine died is ended before the next record. It returns
+// an *unsafeError for a file that records must not go to.
 func open(path string, now time.Time) (*file, error) {
+	if err := checkLink(path); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -43,6 +48,10 @@ func open(path string, now time.Time) (*file, error) {
 	}
 	opened := &file{out: f, f: f, since: now}
 	if info.Mode().IsRegular() {
+		if opened.loose, err = secure(f, path, info); err != nil {
+			_ = f.Close()
+			return nil, err
+		}
 		opened.info, opened.size = info, info.Size()
 		if info.Size() > 0 {
 			opened.since, opened.torn = inspect(path, info)
@@ -125,7 +134,7 @@ func (f *file) isAt(path string) bool {
 	if f.info == nil {
 		return true
 	}
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path) // a link to it is not the file
 	return err == nil && os.SameFile(info, f.info)
 }
 

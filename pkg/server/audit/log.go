@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gofrs/flock"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
@@ -80,6 +81,7 @@ type Log struct {
 	count   atomic.Uint64 // ends them
 	buffers sync.Pool     // of *[]byte
 
+	lock *flock.Flock  // of the file; nil if there is none, or not yet; changed by Run
 	turn chan struct{} // has room for the one that writes
 	file *file         // nil if it could not be opened; changed by Run, with the turn
 
@@ -101,7 +103,8 @@ type trouble struct {
 }
 
 // New opens the file. If that fails, it is an error if records are required; else Run
-// tries again each second.
+// tries again each second. It is an error in any case if another Log writes to the file,
+// or if another user could change it.
 func New(o Options) (*Log, error) {
 	o.MaxSize = cmp.Or(o.MaxSize, 100<<20)
 	o.Fsync = cmp.Or(o.Fsync, FsyncInterval)
@@ -134,14 +137,51 @@ func New(o Options) (*Log, error) {
 		return nil, fmt.Errorf("audit file: %w", err)
 	}
 	l.options.Path = path
-	if l.file, err = open(path, o.Now()); err != nil {
-		err = fmt.Errorf("audit file: %w (its directory must be there, and writable for this user)", err)
-		if o.Required {
-			return nil, err
-		}
-		l.failed(err)
+	if err = l.open(o.Now()); err == nil {
+		return l, nil
 	}
+	if _, ok := errors.AsType[*unsafeError](err); ok {
+		return nil, errors.Join(fmt.Errorf("audit file: %w", err), l.unlock())
+	}
+	err = fmt.Errorf("audit file: %w (its directory must be there, and writable for this user)", err)
+	if o.Required {
+		return nil, errors.Join(err, l.unlock())
+	}
+	l.failed(err)
 	return l, nil
+}
+
+// open has records go to the file that is at the path now. If it can't be opened they
+// go on to where they went.
+func (l *Log) open(now time.Time) (err error) {
+	path := l.options.Path
+	if l.lock == nil {
+		if l.lock, err = lock(path); err != nil {
+			return err
+		}
+	}
+	opened, err := open(path, now)
+	if err != nil {
+		return err
+	}
+	if opened.loose != 0 {
+		l.options.Log.Warn("audit file was open to others, and is no more", zap.String("path", path), zap.String("mode", fmt.Sprintf("%04o", opened.loose)))
+	}
+	l.turn <- struct{}{}
+	last := l.file
+	l.file = opened
+	<-l.turn
+	if last == nil {
+		return nil
+	}
+	return last.close(l.options.Fsync != FsyncNone)
+}
+
+func (l *Log) unlock() error {
+	if l.lock == nil {
+		return nil
+	}
+	return l.lock.Unlock()
 }
 
 // HashToken returns what stands for a token in records: half of its SHA-256, in
@@ -313,10 +353,11 @@ func (l *Log) syncEach(ctx context.Context, interval time.Duration) {
 // Close forces the last records to the disk. Nothing may be written after it, and Run
 // must have ended.
 func (l *Log) Close() error {
-	if l.file == nil {
-		return nil
+	var err error
+	if l.file != nil {
+		err = l.file.close(l.options.Fsync != FsyncNone)
 	}
-	if err := l.file.close(l.options.Fsync != FsyncNone); err != nil {
+	if err = errors.Join(err, l.unlock()); err != nil {
 		return fmt.Errorf("audit file: %w", err)
 	}
 	return nil

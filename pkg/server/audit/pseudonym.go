@@ -6,15 +6,21 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 )
 
-// minKey is the length of the shortest key of pseudonyms, in bytes.
-const minKey = 32
+const (
+	minKey = 32       // bytes of the shortest key of pseudonyms
+	maxKey = 64 << 10 // bytes of a file that are read
+)
 
 // Pseudonyms put keyed hashes in the place of what names a person: the session name,
 // the username, and the names of IAM users and federated users. The same name has the
@@ -26,9 +32,10 @@ type Pseudonyms struct {
 }
 
 // NewPseudonyms reads the key from a file: at least 32 bytes, spaces and newlines at
-// its ends not counted.
+// its ends not counted. The file must be closed to others, as the key undoes the
+// pseudonyms.
 func NewPseudonyms(keyFile string) (*Pseudonyms, error) {
-	data, err := os.ReadFile(keyFile)
+	data, err := readKey(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key of the audit pseudonyms: %w", err)
 	}
@@ -37,6 +44,22 @@ func NewPseudonyms(keyFile string) (*Pseudonyms, error) {
 		return nil, fmt.Errorf("key of the audit pseudonyms: %s has %d bytes, want at least %d (make one with: openssl rand -hex 32)", keyFile, len(key), minKey)
 	}
 	return &Pseudonyms{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}, nil
+}
+
+func readKey(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKey(path, info); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, maxKey))
 }
 
 // Of returns the pseudonym of a name: "p-" and half of its HMAC-SHA256, in hexadecimal
@@ -76,16 +99,16 @@ func (p *Pseudonyms) ARN(arn string) string {
 	}
 }
 
-// apply puts pseudonyms into a record. A group that a template made of the session name
-// is a person's too.
+// apply puts pseudonyms into a record.
 func (p *Pseudonyms) apply(r *Record) {
 	if p == nil {
 		return
 	}
-	if session := r.SessionName; session != "" {
+	if len(r.Groups) > 0 {
+		person := personOf(r)
 		groups := make([]string, len(r.Groups)) // the mapper's own must not change
 		for i, group := range r.Groups {
-			if strings.Contains(group, session) || strings.Contains(group, strings.ReplaceAll(session, "@", "-")) {
+			if person.isIn(group) {
 				group = p.Of(group)
 			}
 			groups[i] = group
@@ -100,4 +123,67 @@ func (p *Pseudonyms) apply(r *Record) {
 	if kind, name, ok := strings.Cut(r.Entry, "/"); ok {
 		r.Entry = kind + "/" + p.Of(name)
 	}
+}
+
+// person has the names of whoever logged in, in lower case.
+type person struct {
+	names []string // of people for sure: of the session, of the IAM user
+	words []string // may be ordinary words too, and count only where they stand alone
+}
+
+func personOf(r *Record) person {
+	var p person
+	add := func(to *[]string, names ...string) {
+		for _, name := range names {
+			if name != "" {
+				*to = append(*to, strings.ToLower(name))
+			}
+		}
+	}
+	add(&p.names, r.SessionName, strings.ReplaceAll(r.SessionName, "@", "-")) // as {{SessionName}} has it
+	if principal, err := iam.ParsePrincipal(r.ARN); err == nil && principal.Kind == iam.User {
+		add(&p.names, principal.Name)
+		add(&p.words, localPart(principal.Name))
+	}
+	last := r.Username[strings.LastIndexAny(r.Username, ":/")+1:] // bob, of oidc:bob
+	add(&p.words, localPart(r.SessionName), r.Username, last, localPart(last))
+	return p
+}
+
+// isIn tells whether a group has the person's name in it: a template put it there, or
+// whoever wrote the mapping.
+func (p person) isIn(group string) bool {
+	group = strings.ToLower(group)
+	return slices.ContainsFunc(p.names, func(name string) bool { return strings.Contains(group, name) }) ||
+		slices.ContainsFunc(p.words, func(word string) bool { return hasWord(group, word) })
+}
+
+// localPart is what stands before the @ of a mail address, or nothing.
+func localPart(name string) string {
+	local, _, ok := strings.Cut(name, "@")
+	if !ok {
+		return ""
+	}
+	return local
+}
+
+// hasWord tells whether a word stands in a text with no letter or digit next to it.
+func hasWord(text, word string) bool {
+	for from := 0; ; {
+		i := strings.Index(text[from:], word)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(word)
+		before, _ := utf8.DecodeLastRuneInString(text[:start])
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		if !isWordRune(before) && !isWordRune(after) {
+			return true
+		}
+		from = start + 1
+	}
+}
+
+func isWordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
 }

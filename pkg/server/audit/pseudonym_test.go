@@ -58,6 +58,37 @@ func TestPseudonymsStandForNamesOfPeople(t *testing.T) {
 	}
 }
 
+func TestGroupWithThePersonsNameGetsAPseudonym(t *testing.T) {
+	p := newPseudonyms(t, filepath.Join(t.TempDir(), "key"), strings.Repeat("k", minKey))
+	const role, user = "arn:aws:sts::111122223333:assumed-role/admins/", "arn:aws:iam::111122223333:user/eng/"
+	for _, c := range []struct {
+		arn, session, username, group string
+		hidden                        bool
+	}{
+		{role, "Bob@Example.com", "admin", "team:bob@example.com", true},
+		{role, "Bob@Example.com", "admin", "TEAM-BOB-EXAMPLE.COM", true},
+		{role, "Bob@Example.com", "admin", "bob's", true},
+		{role, "Bob@Example.com", "admin", "bobsled", false},
+		{role, "bob", "admin:bob", "bobs-team", true},
+		{role, "bob", "admin:bob", "admins", false},
+		{role, "", "developer", "developers", false},
+		{role, "", "developer", "Developer", true},
+		{user + "Alice", "", "ops", "ALICE-admins", true},
+		{user + "Alice", "", "ops", "eng", false},
+		{user + "Alice", "", "ops", "ops-team", true},
+		{user + "a.jones@example.com", "", "oidc:alice.jones", "team:Alice.Jones", true},
+		{user + "a.jones@example.com", "", "oidc:alice.jones", "a.jones", true},
+		{user + "x1", "", "oidc:Ådne", "ådne", true},
+		{user + "x1", "", "ob", "bob", false},
+		{user + "x1", "", "bo", "bobo bo", true},
+	} {
+		r := Record{ARN: c.arn + c.session, SessionName: c.session, Username: c.username, Groups: []string{c.group}}
+		if p.apply(&r); (r.Groups[0] == p.Of(c.group)) != c.hidden || !c.hidden && r.Groups[0] != c.group {
+			t.Errorf("%s as %s in %q: group becomes %q, hidden is %v", c.arn+c.session, c.username, c.group, r.Groups[0], !c.hidden)
+		}
+	}
+}
+
 func TestPseudonymIsThatOfTheKeyAndTheName(t *testing.T) {
 	dir := t.TempDir()
 	one := newPseudonyms(t, filepath.Join(dir, "one"), strings.Repeat("1", minKey))

@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,7 +20,7 @@ import (
 // a kilobyte, and more with many groups.
 const maxLine = 1 << 20
 
-// File is an open file of records.
+// File is an open file of records, for Read to read once.
 type File struct {
 	Path  string
 	f     *os.File
@@ -128,13 +127,11 @@ func openFile(path string) (*File, error) {
 	return opened, nil
 }
 
-// Read reads the file, once, as the function Read does.
-func (f *File) Read(tally *Tally, each func(line []byte, r *Record) error) error {
-	if err := Read(f.f, tally, each); err != nil {
-		return fmt.Errorf("%s: %w", f.Path, err)
-	}
-	return nil
-}
+// Read reads what is stored, compressed or not.
+func (f *File) Read(p []byte) (int, error) { return f.f.Read(p) }
+
+// Size returns the size of the file when it was opened, in bytes. It is 0 for a pipe.
+func (f *File) Size() int64 { return f.info.Size() }
 
 // isRotated tells whether a file that was put aside has the suffix behind the name that it
 // had: a time of ours, or a number or date of logrotate's.
@@ -159,6 +156,7 @@ func firstRecord(in io.Reader) (first Record, err error) {
 type Tally struct {
 	Records    int64
 	Unreadable int64 // lines that are no records: torn, or something else
+	Torn       int64 // last lines that are no records and have no end: of a crash, or being written
 	Damaged    int64 // compressed files whose end could not be read
 }
 
@@ -191,8 +189,18 @@ func Read(in io.Reader, tally *Tally, each func(line []byte, r *Record) error) e
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
-		if eachErr := readLine(line, tooLong, tally, each); eachErr != nil {
-			return eachErr
+		line = bytes.TrimSpace(line)
+		switch r, ok := parse(line); {
+		case len(line) == 0 && !tooLong:
+		case ok && !tooLong:
+			tally.Records++
+			if err := each(line, &r); err != nil {
+				return err
+			}
+		case err == nil:
+			tally.Unreadable++
+		default:
+			tally.Torn++
 		}
 		long, tooLong = nil, false
 		switch {
@@ -205,20 +213,6 @@ func Read(in io.Reader, tally *Tally, each func(line []byte, r *Record) error) e
 			return err
 		}
 	}
-}
-
-func readLine(line []byte, tooLong bool, tally *Tally, each func([]byte, *Record) error) error {
-	line = bytes.TrimSpace(line)
-	if len(line) == 0 && !tooLong {
-		return nil
-	}
-	r, ok := parse(line)
-	if tooLong || !ok {
-		tally.Unreadable++
-		return nil
-	}
-	tally.Records++
-	return each(line, &r)
 }
 
 // parse reads a line, and tells whether it is a record.

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/iam-authenticator/authenticator/pkg/config"
-	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
@@ -45,7 +42,8 @@ func TestReadPassesOverWhatIsNoRecord(t *testing.T) {
 	}{
 		"empty":                    {"", Tally{}},
 		"records":                  {at(1) + at(2), Tally{Records: 2}},
-		"torn at the end":          {at(1) + at(2)[:50], Tally{Records: 1, Unreadable: 1}},
+		"nothing but torn":         {at(1)[:50], Tally{Torn: 1}},
+		"torn at the end":          {at(1) + at(2)[:50], Tally{Records: 1, Torn: 1}},
 		"torn in the middle":       {at(1)[:50] + "\n" + at(2), Tally{Records: 1, Unreadable: 1}},
 		"no newline at the end":    {strings.TrimSuffix(at(1), "\n"), Tally{Records: 1}},
 		"blank lines":              {"\n\n" + at(1) + "\r\n\n", Tally{Records: 1}},
@@ -55,7 +53,7 @@ func TestReadPassesOverWhatIsNoRecord(t *testing.T) {
 		"zeros after a crash":      {strings.Repeat("\x00", 5000) + "\n" + at(1), Tally{Records: 1, Unreadable: 1}},
 		"line longer than buffers": {strings.Replace(at(1), `"groups":[`, `"groups":["`+strings.Repeat("g", 100<<10)+`",`, 1) + at(2), Tally{Records: 2}},
 		"line that is too long":    {strings.Repeat("x", 3*maxLine) + "\n" + at(1), Tally{Records: 1, Unreadable: 1}},
-		"endless line":             {at(1) + strings.Repeat("x", 3*maxLine), Tally{Records: 1, Unreadable: 1}},
+		"endless line":             {at(1) + strings.Repeat("x", 3*maxLine), Tally{Records: 1, Torn: 1}},
 		"compressed":               {whole, Tally{Records: 2}},
 		"compressed in pieces":     {whole + whole, Tally{Records: 4}},
 		"compressed, no end":       {zipped(t, strings.Repeat(at(1), 1000))[:300], Tally{Damaged: 1}},
@@ -71,7 +69,7 @@ func TestReadPassesOverWhatIsNoRecord(t *testing.T) {
 				return nil
 			}))
 			if name == "compressed, no end" {
-				got.Records, got.Unreadable = 0, 0 // as many as could be unpacked
+				got.Records, got.Torn = 0, 0 // as many as could be unpacked
 			}
 			if got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)
@@ -168,12 +166,9 @@ func TestFilter(t *testing.T) {
 }
 
 func TestLikeTakesNoExponentialTime(t *testing.T) {
-	start := time.Now()
+	// It would not end within the time of the test.
 	if like(strings.Repeat("*a", 500)+"b", strings.Repeat("a", 5000)) {
 		t.Error("matches")
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("took %s", took)
 	}
 }
 
@@ -210,23 +205,6 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-func TestUsageOfTheDynamicFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "dynamic.json")
-	check(t, os.WriteFile(path, []byte(`{"maproles":[{"rolearn":"arn:aws:iam::111122223333:role/a","username":"a"},{"rolearn":"arn:aws:iam::111122223333:role/b","username":"b"}]}`), 0o600))
-	u := NewUsage(nil)
-	check(t, u.AddFiles(config.Server{DynamicFilePath: path}))
-	u.Add(&Record{Outcome: "granted", Mapper: "DynamicFile", Principal: "arn:aws:iam::111122223333:role/a"})
-	if unused := u.Unused(); len(unused) != 1 || unused[0].Username != "b" || unused[0].Mapper != "DynamicFile" {
-		t.Errorf("unused %+v", unused)
-	}
-	missing := NewUsage(nil)
-	check(t, missing.AddFiles(config.Server{DynamicFilePath: path + ".missing"}))
-	check(t, os.WriteFile(path, []byte(`{"mapRoles": "none"}`), 0o600))
-	if err := NewUsage(nil).AddFiles(config.Server{DynamicFilePath: path}); err == nil {
-		t.Error("a broken file: no error")
-	}
-}
-
 func TestSummary(t *testing.T) {
 	s := NewSummary()
 	add := func(change func(*Record), days ...int) {
@@ -239,7 +217,7 @@ func TestSummary(t *testing.T) {
 	}
 	add(func(*Record) {}, 3, 1, 2)
 	add(func(r *Record) { r.Username = "admin:eve\x1b[2J" }, 4)
-	denied := func(r *Record) { r.Outcome, r.Reason, r.Username = "denied", reason.NotMapped, "" }
+	denied := func(r *Record) { r.Outcome, r.Reason, r.Username = "denied", reason.PrincipalIDMismatch, "" }
 	add(denied, 5, 6)
 	add(func(r *Record) { *r = Record{Time: r.Time, Outcome: "rejected", Reason: reason.MalformedToken} }, 7)
 	var out strings.Builder
@@ -248,9 +226,9 @@ func TestSummary(t *testing.T) {
 arn:aws:iam::111122223333:role/admins   admin:bob-example.com   MountedFile   mapRoles[0] (line 3)   3       2026-11-01 12:00:00   2026-11-03 12:00:00
 arn:aws:iam::111122223333:role/admins   "admin:eve\x1b[2J"      MountedFile   mapRoles[0] (line 3)   1       2026-11-04 12:00:00   2026-11-04 12:00:00
 
-REFUSED FOR      PRINCIPAL                               COUNT   FIRST                 LAST
-NotMapped        arn:aws:iam::111122223333:role/admins   2       2026-11-05 12:00:00   2026-11-06 12:00:00
-MalformedToken   -                                       1       2026-11-07 12:00:00   2026-11-07 12:00:00
+REFUSED FOR           PRINCIPAL                               SOURCE        ENTRY                  COUNT   FIRST                 LAST
+PrincipalIDMismatch   arn:aws:iam::111122223333:role/admins   MountedFile   mapRoles[0] (line 3)   2       2026-11-05 12:00:00   2026-11-06 12:00:00
+MalformedToken        -                                       -             -                      1       2026-11-07 12:00:00   2026-11-07 12:00:00
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
@@ -262,86 +240,94 @@ MalformedToken   -                                       1       2026-11-07 12:0
 	}
 }
 
-func TestSummaryIsBounded(t *testing.T) {
+func TestSummaryAsJSON(t *testing.T) {
 	s := NewSummary()
-	r := example()
-	for i := range maxRows + 10 {
-		r.Username = fmt.Sprint(i)
+	for day := 1; day <= 3; day++ {
+		r := example()
+		r.Time = time.Date(2026, 11, day, 12, 0, 0, 0, time.UTC)
+		if day == 3 {
+			r.Outcome, r.Reason, r.Username, r.Mapper, r.Entry = "denied", reason.NotMapped, "", "", ""
+		}
 		s.Add(&r)
 	}
-	if n := len(s.logins.byKey); n != maxRows+1 {
-		t.Errorf("%d rows", n)
-	}
-	if u := s.logins.byKey[login{principal: "(others)"}]; u == nil || u.count != 10 {
-		t.Errorf("others: %+v", u)
+	var out strings.Builder
+	check(t, s.WriteJSON(&out))
+	want := `{
+  "records": 3,
+  "logins": [
+    {
+      "principal": "arn:aws:iam::111122223333:role/admins",
+      "username": "admin:bob-example.com",
+      "mapper": "MountedFile",
+      "entry": "mapRoles[0] (line 3)",
+      "count": 2,
+      "first": "2026-11-01T12:00:00Z",
+      "last": "2026-11-02T12:00:00Z"
+    }
+  ],
+  "refusals": [
+    {
+      "reason": "NotMapped",
+      "principal": "arn:aws:iam::111122223333:role/admins",
+      "count": 1,
+      "first": "2026-11-03T12:00:00Z",
+      "last": "2026-11-03T12:00:00Z"
+    }
+  ]
+}
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }
 
-const mappings = `
-mapRoles:
-- {rolearn: "arn:aws:iam::111122223333:role/team/Admins", username: "admin:{{SessionName}}"}
-- {rolearn: "arn:aws:iam::111122223333:role/idle", username: idle}
-- {rolearn: "arn:aws:iam::111122223333:role/twice", username: first}
-- {rolearn: "arn:aws:iam::111122223333:role/twice", username: second}
-- {sso: {permissionSetName: Dev, accountID: "111122223333"}, username: dev}
-- {sso: {permissionSetName: Idle, accountID: "111122223333"}, username: dev}
-mapUsers:
-- {userarn: "arn:aws:iam::111122223333:user/eng/alice", username: alice}
-- {userarn: "arn:aws:iam::111122223333:user/bob", username: bob}
-mapAccounts: ["444455556666", "777788889999"]
-`
-
-func TestUsage(t *testing.T) {
-	root, err := mapper.ParseYAML([]byte(mappings))
+func TestEveryKeyOfASummaryIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "audit.md"))
 	check(t, err)
-	var d mapper.Document
-	for i := 0; i < len(root.Content); i += 2 {
-		section := mapper.ParseSection(root.Content[i].Value, root.Content[i+1], mapper.ParseOptions{})
-		switch root.Content[i].Value {
-		case mapper.MapRoles:
-			d.Roles = section
-		case mapper.MapUsers:
-			d.Users = section
-		case mapper.MapAccounts:
-			d.Accounts = section
+	s := NewSummary()
+	r := example()
+	s.Add(&r)
+	r.Outcome = "denied"
+	s.Add(&r)
+	s.logins.others.Count, s.refusals.others.Count = 1, 1
+	var out bytes.Buffer
+	check(t, s.WriteJSON(&out))
+	keys := regexp.MustCompile(`(?m)^ +("\w+"):`).FindAllStringSubmatch(out.String(), -1)
+	if len(keys) < 20 {
+		t.Fatalf("keys %v", keys)
+	}
+	for _, key := range keys {
+		if !bytes.Contains(doc, []byte("`"+strings.Trim(key[1], `"`)+"`")) {
+			t.Errorf("docs/audit.md doesn't explain %s", key[1])
 		}
 	}
-	pseudonyms := newPseudonyms(t, filepath.Join(t.TempDir(), "key"), strings.Repeat("k", minKey))
-	for name, p := range map[string]*Pseudonyms{"names": nil, "pseudonyms": pseudonyms} {
-		t.Run(name, func(t *testing.T) {
-			u := NewUsage(p)
-			u.AddDocument("MountedFile", d, false)
-			for _, c := range []struct{ principal, outcome, mapper, entry string }{
-				{"arn:aws:iam::111122223333:role/admins", "granted", "MountedFile", "mapRoles[7]"}, // it stood elsewhere then
-				{"arn:aws:iam::111122223333:role/twice", "granted", "MountedFile", "mapRoles[3]"},
-				{"arn:aws:iam::111122223333:role/AWSReservedSSO_Dev_0123456789abcdef", "granted", "MountedFile", "mapRoles[4]"},
-				{"arn:aws:iam::111122223333:user/eng/Alice", "granted", "MountedFile", "mapUsers[0]"},
-				{"arn:aws:iam::444455556666:role/any", "granted", "MountedFile", "mapAccounts"},
-				{"arn:aws:iam::111122223333:role/idle", "denied", "", ""},
-				{"arn:aws:iam::111122223333:role/idle", "granted", "EKSConfigMap", "mapRoles[0]"},
-				{"", "rejected", "", ""},
-			} {
-				r := Record{Principal: c.principal, ARN: c.principal, Outcome: c.outcome, Mapper: c.mapper, Entry: c.entry}
-				r.Account = strings.Split(c.principal+":::::", ":")[4]
-				p.apply(&r)
-				u.Add(&r)
-			}
-			var got []string
-			for _, m := range u.Unused() {
-				got = append(got, m.Entry)
-			}
-			want := []string{"mapUsers[1] (line 11)", "mapRoles[1] (line 4)", "mapRoles[2] (line 5)", "mapRoles[5] (line 8)", "mapAccounts"}
-			if !slices.Equal(got, want) || u.Unused()[4].Principal != "777788889999" {
-				t.Errorf("unused %v, want %v", u.Unused(), want)
-			}
-		})
-	}
-	byID := mapper.ParseSection(mapper.MapUsers, nodeOf(t, `[{userid: AIDAUSED, username: a}, {userid: AIDAIDLE, username: b}]`), mapper.ParseOptions{UserIDStrict: true})
-	u := NewUsage(nil)
-	u.AddDocument("DynamicFile", mapper.Document{Users: byID}, true)
-	u.Add(&Record{Outcome: "granted", Mapper: "DynamicFile", PrincipalID: "AIDAUSED"})
-	if unused := u.Unused(); len(unused) != 1 || unused[0].Principal != "AIDAIDLE" {
-		t.Errorf("by unique ID: %v", unused)
+}
+
+func TestSummaryIsBoundedInBytes(t *testing.T) {
+	for _, outcome := range []string{"granted", "denied"} {
+		s := NewSummary()
+		r := example()
+		r.Outcome, r.Reason = outcome, reason.NotMapped
+		text := strings.Repeat("x", 100<<10)
+		n := 2 * maxSummary / len(text)
+		for i := range n {
+			r.Principal = fmt.Sprint(text, i)
+			s.Add(&r)
+		}
+		kept := s.logins.size + s.refusals.size
+		others := s.logins.others.Count + s.refusals.others.Count
+		if kept > maxSummary || kept < maxSummary/2 || int64(len(s.logins.byKey)+len(s.refusals.byKey))+others != int64(n) {
+			t.Errorf("%s: %d bytes kept, %d of %d counted as others", outcome, kept, others, n)
+		}
+		var table, object strings.Builder
+		check(t, s.Print(&table))
+		check(t, s.WriteJSON(&object))
+		if !strings.Contains(table.String(), othersCell) || !strings.Contains(object.String(), `"other`) {
+			t.Errorf("%s: the others are not shown", outcome)
+		}
+		if table.Len() > maxSummary/2 {
+			t.Errorf("%s: a table of %d bytes: its cells are not cut", outcome, table.Len())
+		}
 	}
 }
 
@@ -353,11 +339,4 @@ func FuzzRead(f *testing.F) {
 		var tally Tally
 		check(t, Read(bytes.NewReader(data), &tally, func([]byte, *Record) error { return nil }))
 	})
-}
-
-func nodeOf(t *testing.T, text string) *yaml.Node {
-	t.Helper()
-	node, err := mapper.ParseYAML([]byte(text))
-	check(t, err)
-	return node
 }

@@ -1,12 +1,11 @@
 package audit
 
 import (
-	"encoding/json"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/server/internal/jsontext"
 )
 
 // Version is the version of the schema. Fields may be added under the same version;
@@ -70,7 +69,7 @@ func (r *Record) appendTo(b []byte) []byte {
 		b = append(b, `,"groups":`...)
 		before := byte('[')
 		for _, group := range r.Groups {
-			b = appendString(append(b, before), group)
+			b = jsontext.AppendString(append(b, before), group)
 			before = ','
 		}
 		b = append(b, ']')
@@ -93,27 +92,5 @@ func appendField(b []byte, key, value string) []byte {
 	b = append(b, `,"`...)
 	b = append(b, key...)
 	b = append(b, `":`...)
-	return appendString(b, value)
-}
-
-// plain are the bytes that need no escape.
-var plain = func() (is [256]bool) {
-	for c := byte(' '); c <= '~'; c++ {
-		is[c] = !strings.ContainsRune(`"\<>&`, rune(c))
-	}
-	return is
-}()
-
-// appendString appends a string in JSON. What needs escapes, which is rare, is left to
-// json.Marshal.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if !plain[s[i]] {
-			quoted, _ := json.Marshal(s) // never fails on a string
-			return append(b, quoted...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+	return jsontext.AppendString(b, value)
 }

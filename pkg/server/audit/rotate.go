@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 const (
@@ -56,7 +54,7 @@ func (l *Log) maintained(err error) {
 func (l *Log) check() error {
 	now, path := l.options.Now(), l.options.Path
 	if l.file == nil || !l.file.isAt(path) {
-		return l.reopen(now)
+		return l.open(now)
 	}
 	if l.file.info == nil {
 		return nil
@@ -75,28 +73,11 @@ func (l *Log) check() error {
 	if err := os.Rename(path, backup); err != nil {
 		return err
 	}
-	if err := l.reopen(now); err != nil {
+	if err := l.open(now); err != nil {
 		return err // what was put aside is still written to: not for the archivist yet
 	}
 	wake(l.done)
 	return nil
-}
-
-// reopen has records go to the file that is at the path now. If it can't be opened they
-// go on to where they went.
-func (l *Log) reopen(now time.Time) error {
-	opened, err := open(l.options.Path, now)
-	if err != nil {
-		return err
-	}
-	l.turn <- struct{}{}
-	last := l.file
-	l.file = opened
-	<-l.turn
-	if last == nil {
-		return nil
-	}
-	return last.close(l.options.Fsync != FsyncNone)
 }
 
 // archive compresses files that were put aside and deletes those that are too many.
@@ -165,12 +146,6 @@ func compress(ctx context.Context, path string) (err error) {
 	}
 	defer in.Close()
 	part := path + partSuffix
-	// Another server with the same file, such as the one before this, may be at it.
-	lock := flock.New(part, flock.SetPermissions(0o600))
-	if locked, err := lock.TryLock(); err != nil || !locked {
-		return err
-	}
-	defer lock.Unlock()
 	if _, err := os.Stat(path + gzipSuffix); err == nil { // interrupted before the last step
 		return removeAll(path, part)
 	}

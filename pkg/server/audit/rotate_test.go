@@ -45,11 +45,11 @@ func TestFileIsPutAsideAtItsAgeAlsoAfterARestart(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "audit.log")
 		var stop func()
 		for range 3 { // runs of 10 hours
-			l, err := New(Options{Path: path, MaxAge: 24 * time.Hour})
-			check(t, err)
 			if stop != nil {
 				stop()
 			}
+			l, err := New(Options{Path: path, MaxAge: 24 * time.Hour})
+			check(t, err)
 			stop = run(t, l)
 			r := example()
 			r.Time = time.Now()

@@ -31,10 +31,16 @@ import (
 
 const admins = "arn:aws:iam::111122223333:role/admins"
 
-// mapAdmins maps the role admins and nobody else.
+const pinned = "arn:aws:iam::111122223333:role/pinned"
+
+// mapAdmins maps the role admins, has an entry that refuses the role pinned, and maps
+// nobody else.
 type mapAdmins struct{}
 
 func (mapAdmins) Map(_ context.Context, id iam.Identity) (mapper.User, error) {
+	if id.CanonicalARN == pinned {
+		return mapper.User{Mapper: "AccessEntry", Entry: "AccessEntry/pinned"}, reason.New(reason.PrincipalIDMismatch, "another ID")
+	}
 	if id.CanonicalARN != admins {
 		return mapper.User{}, reason.New(reason.NotMapped, "no mapping for %s", id.CanonicalARN)
 	}
@@ -61,7 +67,7 @@ func newBedBehind(t *testing.T, o server.WebhookOptions, proxy func(http.RoundTr
 	emulator, err := awstest.NewServer(b.sts, "127.0.0.1:0")
 	check(t, err)
 	t.Cleanup(func() { emulator.Close() })
-	for _, role := range []string{admins, "arn:aws:iam::111122223333:role/nobody"} {
+	for _, role := range []string{admins, pinned, "arn:aws:iam::111122223333:role/nobody"} {
 		check(t, b.sts.AddRole(role, awstest.Role{}))
 	}
 	o.Verifier, err = token.NewVerifier(token.VerifierOptions{
@@ -193,6 +199,20 @@ func TestRequestIDThatIsNoneIsLeftOut(t *testing.T) {
 		if got != want {
 			t.Errorf("header %q: request ID %q, want %q", id, got, want)
 		}
+	}
+}
+
+func TestDenialSaysWhichEntryDecided(t *testing.T) {
+	var out bytes.Buffer
+	log, err := audit.New(audit.Options{Path: audit.Stdout, Out: &out})
+	check(t, err)
+	b := newBed(t, server.WebhookOptions{Audit: log})
+	bearer, _ := b.token(pinned)
+	b.review(bearer)
+	var r audit.Record
+	check(t, json.Unmarshal(out.Bytes(), &r))
+	if r.Outcome != "denied" || r.Mapper != "AccessEntry" || r.Entry != "AccessEntry/pinned" || r.Username != "" {
+		t.Errorf("record %s", &out)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/iam-authenticator/authenticator/pkg/server/internal/owner"
 )
 
 // IsStateFile tells whether a file of that name in the state directory is one that this
@@ -54,7 +56,7 @@ func checkPlanted(dir, file string) error {
 	if info, err = os.Lstat(file); err != nil {
 		return err
 	}
-	if ownedByAnother(info) {
+	if owner.IsAnother(info) {
 		return fmt.Errorf("%s belongs to another user and everybody may write to its directory: it may have been planted; remove it, or choose another state directory", file)
 	}
 	return nil

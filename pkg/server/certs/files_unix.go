@@ -34,9 +34,3 @@ func syncDir(dir string) error {
 	}
 	return nil
 }
-
-// ownedByAnother tells whether a file is neither this user's nor root's.
-func ownedByAnother(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
-}

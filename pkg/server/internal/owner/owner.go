@@ -1,0 +1,2 @@
+// Package owner tells whose files are.
+package owner
