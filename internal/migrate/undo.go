@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 	if err != nil {
 		return fmt.Errorf("the backup: %w", err)
 	}
-	existing, err := t.existing(ctx)
+	existing, _, err := t.existing(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 	}
 	made, changed := madeEntries(existing, overwritten, source.standing())
 	if len(changed) > 0 {
-		return fmt.Errorf("%d access entries were changed since the migration, so nothing was taken back; take the label %s from those that are to stay:\n  %s",
+		return fmt.Errorf("%d access entries were changed since the migration, so nothing was taken back; take the label %s from those that are to stay, or the backup of an earlier run if that overwrote them:\n  %s",
 			len(changed), Label, strings.Join(changed, "\n  "))
 	}
 	restored, err := t.restore(ctx, b.AWSAuth, existing)
@@ -59,9 +60,9 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 		what := "deleted"
 		if old, ok := overwritten[p.Key()]; ok {
 			what = "restored"
-			_, _, err = t.Entries.Update(ctx, e.Spec.PrincipalARN, restoreEntry(e, old))
+			_, _, err = t.Entries.UpdateObject(ctx, e.Name, e.Spec.PrincipalARN, restoreEntry(e, old))
 		} else {
-			_, err = t.Entries.Delete(ctx, e.Spec.PrincipalARN)
+			err = t.Entries.DeleteObject(ctx, &e)
 		}
 		if err != nil {
 			return fmt.Errorf("%w; the same command goes on where it ended", err)
@@ -81,7 +82,7 @@ func madeEntries(existing map[string][]v1alpha1.AccessEntry, overwritten map[str
 			}
 			wasUID, want := e.UID, int64(1)
 			if old, ok := overwritten[key]; ok {
-				if e.UID == old.UID && e.Generation == old.Generation { // not yet overwritten, or changed back
+				if e.UID == old.UID && reflect.DeepEqual(e.Spec, old.Spec) { // not yet overwritten, or changed back
 					continue
 				}
 				wasUID, want = old.UID, old.Generation+1
@@ -106,7 +107,11 @@ func restoreEntry(seen, old v1alpha1.AccessEntry) func(*v1alpha1.AccessEntry) er
 		}
 		e.Spec = *old.Spec.DeepCopy()
 		e.Labels = maps.Clone(e.Labels)
-		delete(e.Labels, Label)
+		if from, ok := old.Labels[Label]; ok { // an earlier migration made it
+			e.Labels[Label] = from
+		} else {
+			delete(e.Labels, Label)
+		}
 		return nil
 	}
 }
@@ -148,7 +153,7 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 	if err != nil {
 		return nil, err
 	}
-	after := backup
+	var removed []awsauth.Entry
 	for _, e := range slices.Backward(all) {
 		p, err := iam.ParsePrincipal(e.ARN)
 		if err != nil || e.Problem != "" || len(existing[p.Key()]) == 0 {
@@ -158,11 +163,9 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 			present = slices.Delete(present, i, i+1)
 			continue
 		}
-		if after, err = after.Remove(e); err != nil {
-			return nil, err
-		}
+		removed = append(removed, e)
 	}
-	return after, nil
+	return backup.Remove(removed...)
 }
 
 // sameEntry tells whether two entries say the same, wherever they stand.
