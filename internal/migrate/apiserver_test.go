@@ -30,7 +30,8 @@ type apiServer struct {
 	document awsauth.Document
 	entries  map[string]v1alpha1.AccessEntry
 	writes   []string
-	lastDone bool // the last write is done, and only its answer is lost
+	lastDone bool   // the last write is done, and only its answer is lost
+	forbid   string // the write that nobody may do
 	dead     bool
 	silent   bool                        // no server says whether entries are in force
 	lists    int                         // of access entries
@@ -75,6 +76,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.left--; s.left == 0 {
 			s.dead = true
 		}
+	}
+	if s.forbid != "" && s.forbid == r.Method+" "+name {
+		s.fail(w, http.StatusForbidden, metav1.StatusReasonForbidden)
+		return
 	}
 	switch {
 	case s.dead && s.lastDone && s.left == 0 && r.Method != http.MethodGet:

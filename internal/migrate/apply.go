@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type Tool struct {
 	Remove bool
 	// Force removes although no server says that the access entries are in force.
 	Force bool
-	// Patience bounds the time until a server says so.
+	// Patience bounds the time until a server says so of one more entry.
 	Patience time.Duration
 	// Backup writes what is there before anything is written, and says where.
 	Backup func(data []byte) (where string, err error)
@@ -95,7 +96,7 @@ func (t *Tool) work(ctx context.Context, p *Plan) (work, error) {
 		other, isTaken := names[row.AccessEntry.Name]
 		switch {
 		case len(found) == 0 && isTaken:
-			taken = append(taken, fmt.Sprintf("%s is for %s; wanted for %s", row.AccessEntry.Name, other, row.AccessEntry.Spec.PrincipalARN))
+			taken = append(taken, fmt.Sprintf("%s is for %q; wanted for %s", row.AccessEntry.Name, other, row.AccessEntry.Spec.PrincipalARN))
 		case len(found) == 0:
 			w.create = append(w.create, row.AccessEntry)
 		case !sameSpec(&found[0], row.AccessEntry):
@@ -144,7 +145,7 @@ func (t *Tool) Apply(ctx context.Context, p *Plan) error {
 		return ErrNothingToDo
 	}
 	if doc != nil || len(w.conflicts) > 0 {
-		if err := t.backup(doc, w); err != nil {
+		if err := t.backup(Backup{AWSAuth: doc, Removes: removes}, w); err != nil {
 			return err
 		}
 	}
@@ -230,8 +231,7 @@ func conflictError(conflicts map[string]v1alpha1.AccessEntry) error {
 	return fmt.Errorf("%d principals have access entries that say something else, and that decide already; --overwrite changes them, or delete their mappings from the source:\n  %s", len(list), strings.Join(list, "\n  "))
 }
 
-func (t *Tool) backup(doc awsauth.Document, w work) error {
-	b := Backup{AWSAuth: doc}
+func (t *Tool) backup(b Backup, w work) error {
 	for _, name := range slices.Sorted(maps.Keys(w.conflicts)) {
 		b.Overwritten = append(b.Overwritten, w.conflicts[name])
 	}
@@ -292,22 +292,43 @@ func (t *Tool) write(ctx context.Context, p *Plan, w work) error {
 // waitAccepted waits until a server says of every access entry of the plan that it is
 // in force: a mapping must not go before the entry counts.
 func (t *Tool) waitAccepted(ctx context.Context, p *Plan) error {
-	const longest = 5 * time.Second
-	deadline := time.Now().Add(t.Patience)
-	for pause := 500 * time.Millisecond; ; pause = min(2*pause, longest) {
-		silent, err := t.silent(ctx, p)
-		if err != nil || len(silent) == 0 {
+	var silent []string
+	err := await(ctx, t.Patience, func() (left int, err error) {
+		if silent, err = t.silent(ctx, p); len(silent) > 0 {
+			t.Progress(fmt.Sprintf("Waiting for a server to say that %d access entries are in force…", len(silent)))
+		}
+		return len(silent), err
+	})
+	switch {
+	case !errors.Is(err, errNoProgress):
+		return err
+	case t.Force:
+		t.Progress(fmt.Sprintf("No server says that %d access entries are in force; removing nevertheless (--force)", len(silent)))
+		return nil
+	}
+	return fmt.Errorf("no server said within %s that %d access entries are in force (%s, …), so nothing was removed from aws-auth: see that one runs with --authentication-mode=API_AND_CONFIG_MAP, or give --force",
+		t.Patience, len(silent), silent[0])
+}
+
+var errNoProgress = errors.New("no progress")
+
+// await asks until nothing is left. It is errNoProgress if not less is left for as long as
+// the patience: servers write the states of many entries one after the other.
+func await(ctx context.Context, patience time.Duration, ask func() (left int, err error)) error {
+	const first, longest = 500 * time.Millisecond, 5 * time.Second
+	var deadline time.Time
+	least := math.MaxInt
+	for pause := first; ; pause = min(2*pause, longest) {
+		left, err := ask()
+		if err != nil || left == 0 {
 			return err
 		}
-		if time.Now().After(deadline) {
-			if t.Force {
-				t.Progress(fmt.Sprintf("No server says that %d access entries are in force; removing nevertheless (--force)", len(silent)))
-				return nil
-			}
-			return fmt.Errorf("no server said within %s that %d access entries are in force (%s, …), so nothing was removed from aws-auth: see that one runs with --authentication-mode=API_AND_CONFIG_MAP, or give --force",
-				t.Patience, len(silent), silent[0])
+		if left < least {
+			least, deadline = left, time.Now().Add(patience)
 		}
-		t.Progress(fmt.Sprintf("Waiting for a server to say that %d access entries are in force…", len(silent)))
+		if !time.Now().Before(deadline) {
+			return errNoProgress
+		}
 		timer := time.NewTimer(min(pause, time.Until(deadline)))
 		select {
 		case <-timer.C:

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -133,6 +134,34 @@ func TestNothingIsRemovedBeforeEntriesAreInForce(t *testing.T) {
 			if removed := !maps.Equal(s.document, careful()); removed != (c.words == nil) {
 				t.Errorf("removed: %v", removed)
 			}
+		})
+	}
+}
+
+// Who has many entries waits as long as a server goes on to accept them.
+func TestPatienceIsForTheNextEntry(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience time.Duration
+		left     []int // by the second
+		want     error
+		after    time.Duration
+	}{
+		"at once":           {0, []int{0}, nil, 0},
+		"no patience":       {0, []int{1}, errNoProgress, 0},
+		"one by one":        {6 * time.Second, []int{3, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0}, nil, 16 * time.Second},
+		"it stops":          {5 * time.Second, []int{3, 3, 2}, errNoProgress, 8500 * time.Millisecond},
+		"there is one more": {5 * time.Second, []int{3, 4, 5, 4, 3}, errNoProgress, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				err := await(t.Context(), c.patience, func() (int, error) {
+					return c.left[min(int(time.Since(start).Seconds()), len(c.left)-1)], nil
+				})
+				if took := time.Since(start); !errors.Is(err, c.want) || took != c.after {
+					t.Errorf("%v after %s, want %v after %s", err, took, c.want, c.after)
+				}
+			})
 		})
 	}
 }
@@ -301,9 +330,36 @@ func TestNamesThatAreTakenAreFoundBeforeAnythingIsWritten(t *testing.T) {
 	other := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "role/other", Username: "other"}}
 	other.Name = "user.111122223333.bob"
 	s.store(other, 1, "uid-other")
-	wantError(t, apply(t, tool), "user.111122223333.bob is for "+account+"role/other; wanted for "+account+"user/bob")
+	wantError(t, apply(t, tool), `user.111122223333.bob is for "`+account+`role/other"; wanted for `+account+`user/bob`)
 	if len(s.writes) != 0 {
 		t.Errorf("writes %q", s.writes)
+	}
+}
+
+func TestWhoMayNotDoAllIsToldAndLosesNothing(t *testing.T) {
+	for forbid, words := range map[string][]string{
+		"POST accessentries": {"forbidden", "the same command goes on"},
+		"PUT mine":           {"forbidden", "the same command goes on"},
+		"PATCH aws-auth":     {"nothing was removed", "grant get and patch"},
+	} {
+		s, tool, _ := newTool(t, careful())
+		bob := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "user/bob", Username: "other"}}
+		bob.Name = "mine"
+		s.store(bob, 4, "uid-mine")
+		tool.Remove, tool.Overwrite, s.forbid = true, true, forbid
+		err := apply(t, tool)
+		if err == nil || !maps.Equal(s.document, careful()) {
+			t.Fatalf("%s: %v, %q", forbid, err, s.document)
+		}
+		for _, word := range words {
+			if !strings.Contains(strings.ToLower(err.Error()), word) {
+				t.Errorf("%s: %v, want %q", forbid, err, word)
+			}
+		}
+		s.forbid = ""
+		if err := apply(t, tool); err != nil || s.document["mapRoles"] != carefulLeft || len(s.entries) != 3 {
+			t.Errorf("%s, and then allowed: %v, %+v", forbid, err, s.entries)
+		}
 	}
 }
 
@@ -425,6 +481,24 @@ func TestUndoRefusesWhatWasChangedSince(t *testing.T) {
 				t.Errorf("writes %q", s.writes)
 			}
 		})
+	}
+}
+
+// Who was taken from aws-auth by somebody else shall not come back.
+func TestUndoBringsNobodyBackWhomItDidNotRemove(t *testing.T) {
+	s, tool, lines := newTool(t, careful())
+	if err := apply(t, tool); err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseBackup([]byte((*lines)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.edit("mapUsers", "- {userarn: arn:aws:iam::111122223333:user/bob, username: bob}\n", "")
+	s.writes = nil
+	wantError(t, tool.Undo(t.Context(), b), "aws-auth was changed since the migration", "-- {userarn: arn:aws:iam::111122223333:user/bob")
+	if len(s.writes) != 0 {
+		t.Errorf("writes %q", s.writes)
 	}
 }
 

@@ -45,7 +45,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 		return fmt.Errorf("%d access entries were changed since the migration, so nothing was taken back; take the label %s from those that are to stay, or the backup of an earlier run if that overwrote them:\n  %s",
 			len(changed), Label, strings.Join(changed, "\n  "))
 	}
-	restored, err := t.restore(ctx, b.AWSAuth, existing)
+	restored, err := t.restore(ctx, b, existing)
 	if err != nil {
 		return err
 	}
@@ -116,25 +116,29 @@ func restoreEntry(seen, old v1alpha1.AccessEntry) func(*v1alpha1.AccessEntry) er
 	}
 }
 
-// restore gives aws-auth the text of the backup, if all that it lacks was removed
-// because access entries stand in its place.
-func (t *Tool) restore(ctx context.Context, backup awsauth.Document, existing map[string][]v1alpha1.AccessEntry) (bool, error) {
+// restore gives aws-auth the text of the backup, if all that it lacks was removed by the
+// migration because access entries stand in its place. What somebody else removed was
+// meant to be gone.
+func (t *Tool) restore(ctx context.Context, b Backup, existing map[string][]v1alpha1.AccessEntry) (bool, error) {
 	restored := false
 	err := t.AWSAuth.Change(ctx, func(now awsauth.Document) (awsauth.Document, error) {
 		restored = false
-		if equalTexts(now, backup) {
+		if equalTexts(now, b.AWSAuth) {
 			return now, nil
 		}
-		removed, err := withoutMissing(backup, now, existing)
-		if err != nil {
-			return nil, err
+		removed := b.AWSAuth
+		if b.Removes {
+			var err error
+			if removed, err = withoutMissing(b.AWSAuth, now, existing); err != nil {
+				return nil, err
+			}
 		}
 		if !equalTexts(now, removed) {
 			return nil, errors.New("aws-auth was changed since the migration, so nothing was taken back:\n" + awsauth.Diff(removed, now) +
-				"Put the mappings that are missing back by hand (they are in the backup), then delete the access entries with kubectl delete accessentries -l " + Label + "=" + AWSAuth)
+				"Take the backup of the run with --remove, if that removed them. Else put the mappings that are missing back by hand (they are in the backup), then delete the access entries with kubectl delete accessentries -l " + Label + "=" + AWSAuth)
 		}
 		restored = true
-		return backup, nil
+		return b.AWSAuth, nil
 	})
 	if err == nil && restored {
 		t.Progress("Restored aws-auth")
