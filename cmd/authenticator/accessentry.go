@@ -211,6 +211,10 @@ With --dry-run=client -o yaml no cluster is needed: it prints a manifest for kub
 	flags.StringVar(&spec.Username, "username", "", "`name` in Kubernetes, {{SessionName}} and the like stand in it for what callers have (default: their ARN)")
 	flags.StringSliceVar(&spec.KubernetesGroups, "kubernetes-groups", nil, "`groups` in Kubernetes, with commas between them")
 	flags.StringVar(&spec.PrincipalID, "principal-id", "", "unique `ID` (AROA…, AIDA…) that the principal must have")
+	flags.Func("tags", "", func(string) error {
+		return errors.New("an AccessEntry has no tags; label or annotate the object that it is, with kubectl label accessentry NAME KEY=VALUE")
+	})
+	_ = flags.MarkHidden("tags") // it is there for those who know it from aws eks
 	flags.BoolVar(&wait, "wait", false, "wait until the server says that the entry is in force")
 	flags.DurationVar(&timeout, "timeout", 30*time.Second, "`time` to wait at most")
 	completeWords(cmd, "type", "STANDARD", "EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "EC2")

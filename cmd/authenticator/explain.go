@@ -162,7 +162,7 @@ func (f *explainFlags) explainARN(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return errors.Join(f.print(&explanation), explanation.Err())
+	return f.print(&explanation)
 }
 
 func (f *explainFlags) explainToken(ctx context.Context, c config.Config) error {
@@ -194,7 +194,7 @@ func (f *explainFlags) explainToken(ctx context.Context, c config.Config) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.print(&explanation), explanation.Err())
+	return f.print(&explanation)
 }
 
 // bearer returns the token, bare or in an ExecCredential.
@@ -243,7 +243,7 @@ func (f *explainFlags) explainLog(ctx context.Context, c config.Config) error {
 		return usageError{fmt.Errorf("--log %s: %w", f.log, err)}
 	}
 	if unread > 0 {
-		fmt.Fprintf(f.std.err, "Warning: %d lines of %s are not JSON\n", unread, f.log)
+		fmt.Fprintf(f.std.err, "Warning: %d lines of %s can not be read\n", unread, f.log)
 	}
 	explanations := []*access.Explanation{}
 	if len(denials) > 0 {
@@ -259,11 +259,12 @@ func (f *explainFlags) explainLog(ctx context.Context, c config.Config) error {
 		fmt.Fprintln(f.std.err, "No refused login found.")
 	}
 	if f.output == "json" {
-		err = access.WriteJSON(f.std.out, explanations)
-	} else {
-		err = f.print(explanations...)
+		if err := access.WriteJSON(f.std.out, explanations); err != nil {
+			return err
+		}
+		return told(worst(explanations))
 	}
-	return errors.Join(err, worst(explanations))
+	return f.print(explanations...)
 }
 
 // worst returns why the first of the logins is refused, else why the first is not
@@ -281,18 +282,20 @@ func worst(explanations []*access.Explanation) (err error) {
 	return err
 }
 
-// print prints explanations: of one in JSON, an object.
+// print prints explanations, of one in JSON an object. It returns the worst of them,
+// which is told then.
 func (f *explainFlags) print(explanations ...*access.Explanation) error {
 	for i, e := range explanations {
+		write := e.WriteText
 		if f.output == "json" {
-			return access.WriteJSON(f.std.out, e)
+			write = func(w io.Writer) error { return access.WriteJSON(w, e) }
 		}
 		if i > 0 {
 			fmt.Fprintln(f.std.out)
 		}
-		if err := e.WriteText(f.std.out); err != nil {
+		if err := write(f.std.out); err != nil {
 			return err
 		}
 	}
-	return nil
+	return told(worst(explanations))
 }

@@ -14,6 +14,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/iam-authenticator/authenticator/internal/eks"
+	"github.com/iam-authenticator/authenticator/internal/redact"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
@@ -43,13 +44,26 @@ func run(ctx context.Context, std streams, args []string) int {
 	root := newRootCommand(std, runServer)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(std.err, "Error:", err)
+	if _, told := errors.AsType[toldError](err); err != nil && !told {
+		fmt.Fprintln(std.err, "Error:", redact.Text(err.Error()))
 		if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Hint() != "" {
 			fmt.Fprintln(std.err, "Hint:", e.Code.Hint())
 		}
 	}
 	return exitCode(err)
+}
+
+// toldError is a failure of which the command's own output has told already.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
+
+// told returns an error that is not told again, or nil.
+func told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return toldError{err}
 }
 
 // usageError is a mistake in flags, arguments or configuration.

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"decode":      decode,
+			"eksemulator": eksEmulator,
 			"expand":      expand,
 			"fails":       fails,
 			"open":        open,
@@ -171,7 +173,7 @@ func stsEmulator(ts *testscript.TestScript, neg bool, args []string) {
 	server, err := awstest.NewServer(sts, "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(func() { server.Close() })
-	ts.Value(emulatorKey{}).(*emulator).server = server
+	*ts.Value(emulatorKey{}).(*emulator) = emulator{sts: sts, server: server}
 
 	ca, keys := ts.MkAbs("sts-ca.pem"), ts.MkAbs("aws-credentials")
 	ts.Check(os.WriteFile(ca, server.CAPEM(), 0o600))
@@ -190,7 +192,55 @@ func stsEmulator(ts *testscript.TestScript, neg bool, args []string) {
 
 type emulatorKey struct{}
 
-type emulator struct{ server *awstest.Server }
+type emulator struct {
+	sts    *awstest.STS
+	server *awstest.Server
+	eks    *awstest.EKS
+	close  func() // of EKS
+}
+
+// eksEmulator starts an EKS behind stsemulator's account, stops it, or makes it refuse or
+// throttle everybody from then on:
+//
+//	eksemulator [stop|deny|throttle]
+//
+// There are the clusters demo in eu-central-1 and eu-west-1, with an access entry each for
+// role/team/developers and user/bob, and young, which has no API server yet.
+func eksEmulator(ts *testscript.TestScript, neg bool, args []string) {
+	e := ts.Value(emulatorKey{}).(*emulator)
+	switch {
+	case neg || e.sts == nil || len(args) > 1:
+		ts.Fatalf("usage, behind stsemulator: eksemulator [stop|deny|throttle]")
+	case len(args) == 0:
+		e.eks = awstest.NewEKS(e.sts)
+		for _, region := range []string{"eu-central-1", "eu-west-1"} {
+			arn := "arn:aws:eks:" + region + ":111122223333:cluster/"
+			e.eks.SetCluster(awstest.EKSCluster{
+				ARN: arn + "demo", Endpoint: "https://demo." + region + ".eks.example", CAPEM: e.server.CAPEM(),
+				Entries: []awstest.EKSAccessEntry{
+					{PrincipalARN: "arn:aws:iam::111122223333:role/team/developers", Username: "dev:{{SessionName}}", Groups: []string{"developers"}},
+					{PrincipalARN: "arn:aws:iam::111122223333:user/bob"},
+				},
+			})
+			e.eks.SetCluster(awstest.EKSCluster{ARN: arn + "young", Status: "CREATING"})
+		}
+		server := httptest.NewServer(e.eks)
+		e.close = server.Close
+		ts.Defer(server.Close)
+		ts.Setenv("AWS_ENDPOINT_URL_EKS", server.URL)
+	case args[0] == "stop":
+		e.close()
+	case args[0] == "deny":
+		e.eks.SetFault(awstest.Fault{
+			Kind: awstest.FaultRespond, Status: http.StatusForbidden,
+			Body: `{"__type":"AccessDeniedException","message":"User: arn:aws:iam::111122223333:user/alice is not authorized"}`,
+		})
+	case args[0] == "throttle":
+		e.eks.SetFault(awstest.Fault{Kind: awstest.FaultThrottle})
+	default:
+		ts.Fatalf("eksemulator %s: want stop, deny or throttle", args[0])
+	}
+}
 
 // decode reads the token in a file, bare or in an ExecCredential, and prints the
 // request that it stands for:

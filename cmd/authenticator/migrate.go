@@ -61,7 +61,7 @@ func newMigrateCommand(std streams) *cobra.Command {
 	flags.BoolVar(&f.overwrite, "overwrite", false, "change access entries that say something else")
 	flags.BoolVar(&f.remove, "remove", false, "take what was carried from aws-auth")
 	flags.BoolVar(&f.force, "force", false, "remove although no server says that the access entries are in force; with --masters-as-policy, take system:masters away")
-	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "`time` to wait at most until a server says so")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "`time` to wait at most until a server says so of one more access entry")
 	completeWords(cmd, "from", migrate.AWSAuth, migrate.IdentityMappings, migrate.EKS)
 	completeWords(cmd, "output", "table", "yaml", "eksctl", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

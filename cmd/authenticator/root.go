@@ -111,6 +111,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("a token is no argument: give it on standard input, or with --token\nSee '%s --help'", cmd.CommandPath())}
 	}
 	err := fmt.Errorf("unexpected argument %q", args[0])
+	if groups := cmd.Flags().Lookup("kubernetes-groups"); groups != nil && groups.Changed {
+		// As the AWS CLI has it. Which arguments are groups would be a guess.
+		err = fmt.Errorf("%w: groups have commas between them, --kubernetes-groups a,b", err)
+	}
 	if cmd.HasSubCommands() {
 		var known []string
 		for _, sub := range cmd.Commands() {

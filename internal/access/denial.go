@@ -3,18 +3,20 @@ package access
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/iam-authenticator/authenticator/internal/redact"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
+	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 )
 
 // Denial is a login that was not granted, as a line of the server's JSON log or a
@@ -33,19 +35,21 @@ type Denial struct {
 // maxLine bounds a line of a log, in bytes.
 const maxLine = 1 << 20
 
-// ReadDenials returns the last denials, newest first, and how many lines are not in
-// JSON. It is an error if there are lines and none is.
+// ReadDenials returns the last denials, newest first, and how many lines are not
+// JSON, or too long. It is an error if there are lines and none is.
 func ReadDenials(r io.Reader, last int) (denials []Denial, unread int, err error) {
-	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, maxLine)
+	buffered := bufio.NewReader(r)
 	read := 0
-	for scanner.Scan() {
-		line := bytes.TrimSpace(scanner.Bytes())
+	for ended := false; !ended; {
+		line, err := readLine(buffered)
+		if ended = errors.Is(err, io.EOF); err != nil && !ended {
+			return nil, unread, err
+		}
 		if len(line) == 0 {
 			continue
 		}
 		var d Denial
-		if json.Unmarshal(line, &d) != nil {
+		if len(line) > maxLine || json.Unmarshal(line, &d) != nil {
 			unread++
 			continue
 		}
@@ -58,9 +62,6 @@ func ReadDenials(r io.Reader, last int) (denials []Denial, unread int, err error
 			denials = slices.Delete(denials, 0, 1)
 		}
 	}
-	if err := scanner.Err(); err != nil {
-		return nil, unread, err
-	}
 	if read == 0 && unread > 0 {
 		return nil, unread, errors.New("none of its lines is JSON: run the server with --log-format json")
 	}
@@ -68,12 +69,24 @@ func ReadDenials(r io.Reader, last int) (denials []Denial, unread int, err error
 	return denials, unread, nil
 }
 
-// secrets are what no log has, but a file that was taken for one may.
-var secrets = regexp.MustCompile(`k8s-aws-v1\.[A-Za-z0-9_=-]*|(?i:X-Amz-(Signature|Security-Token))=[^&\s"]*`)
+// readLine returns the next line without the blanks around it. One of more than maxLine
+// bytes is cut behind these.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line) <= maxLine {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSpace(line), err
+		}
+	}
+}
 
-// clean returns the denial without what a terminal would obey or nobody may see.
+// clean returns the denial without what a terminal would obey or nobody may see, which
+// no log has, but a file that was taken for one may.
 func (d Denial) clean() Denial {
-	text := func(s string) string { return printable(secrets.ReplaceAllString(s, "[secret]")) }
+	text := func(s string) string { return printable(redact.Text(s)) }
 	return Denial{
 		Time: d.Time, Outcome: d.Outcome, Reason: reason.Code(text(string(d.Reason))), Detail: text(d.Detail),
 		ARN: text(d.ARN), PrincipalID: text(d.PrincipalID), AccessKeyID: text(d.AccessKeyID), Remote: text(d.Remote),
@@ -81,7 +94,8 @@ func (d Denial) clean() Denial {
 }
 
 // ExplainDenial explains how the caller of a denial would fare now. A login that ended
-// before its caller was known stays as it ended.
+// before its caller was known stays as it ended. Where a record has a pseudonym, what
+// depends on the name is not decided.
 func (s *Sources) ExplainDenial(ctx context.Context, d Denial) Explanation {
 	e := Explanation{Denial: &d}
 	id, err := d.identity()
@@ -90,7 +104,15 @@ func (s *Sources) ExplainDenial(ctx context.Context, d Denial) Explanation {
 		e.fail("token", err)
 		return e
 	}
-	e.decide(ctx, s, id, assumption{})
+	pseudonym := audit.IsPseudonym(cmp.Or(id.SessionName, id.Name))
+	switch {
+	case id.Kind == iam.Role:
+		e.decide(ctx, s, id, assumption{session: pseudonym, pseudonym: pseudonym})
+	case pseudonym:
+		e.fail("principal", reason.New(Undecided, "the record has a pseudonym in the place of the name of the %s: explain it with --arn ARN", id.Kind))
+	default:
+		e.decide(ctx, s, id, assumption{})
+	}
 	return e
 }
 

@@ -38,6 +38,58 @@ func TestTextLogIsNoLog(t *testing.T) {
 	}
 }
 
+func TestALineThatIsTooLongHidesNoOther(t *testing.T) {
+	long := `{"outcome":"denied","reason":"NotMapped","detail":"` + strings.Repeat("x", maxLine) + "\"}\n"
+	for _, text := range []string{long + logText, logText + long, logText + strings.TrimSpace(long)} {
+		denials, unread, err := ReadDenials(strings.NewReader(text), 5)
+		if err != nil || unread != 2 || len(denials) != 2 {
+			t.Errorf("%d denials, %d lines unread, %v", len(denials), unread, err)
+		}
+	}
+}
+
+// Who is behind a pseudonym is not known, so only what doesn't depend on it is decided.
+func TestPseudonymsAreNotTakenForNames(t *testing.T) {
+	const pseudonym = "p-0123456789abcdef0123456789abcdef"
+	denial := func(arn string) Denial {
+		return Denial{Outcome: "denied", Reason: reason.NotMapped, ARN: arn, PrincipalID: "AROAX", AccessKeyID: "ASIAX"}
+	}
+	session := denial("arn:aws:sts::111122223333:assumed-role/a/" + pseudonym)
+	for entry, want := range map[string]reason.Code{
+		`username: u, groups: [g]`:                             reason.Granted,
+		`username: "u:{{SessionName}}"`:                        Undecided,
+		`username: u, groups: ["g:{{SessionNameRaw}}"]`:        Undecided,
+		`username: u, sessionNamePattern: ".*"`:                Undecided,
+		`username: u, sessionNamePattern: "alice"`:             Undecided,
+		`username: "u:{{SessionName}}", userid: AROAY`:         reason.PrincipalIDMismatch,
+		`username: "system:node:{{EC2PrivateDNSName}}"`:        Undecided,
+		`username: "u:{{AccessKeyID}}", userid: AROAX`:         reason.Granted,
+		`username: "u:{{SessionName}}", sessionNamePattern: x`: Undecided,
+	} {
+		s := roles(t, "- {rolearn: \""+arns+"role/a\", "+entry+"}\n")
+		e := s.ExplainDenial(t.Context(), session)
+		if e.Reason != want {
+			t.Errorf("%s: %s (%s), want %s", entry, e.Reason, e.Detail, want)
+		}
+		if want == Undecided && (e.User != nil || !strings.Contains(e.Detail, "pseudonym") || !strings.Contains(e.Detail, "--arn "+arns+"role/a")) {
+			t.Errorf("%s: %+v", entry, e)
+		}
+		if e.Identity.SessionName != "" {
+			t.Errorf("%s: the pseudonym is shown as the session name %q", entry, e.Identity.SessionName)
+		}
+	}
+	if e := roles(t, "").ExplainDenial(t.Context(), session); e.Reason != reason.NotMapped {
+		t.Errorf("a role that nobody maps: %s", e.Reason)
+	}
+	for arn, id := range map[string]string{arns + "user/" + pseudonym: "AIDAX", "arn:aws:sts::111122223333:federated-user/" + pseudonym: "111122223333"} {
+		d := denial(arn)
+		d.PrincipalID = id
+		if e := roles(t, "").ExplainDenial(t.Context(), d); e.Reason != Undecided || !strings.Contains(e.Detail, "pseudonym") {
+			t.Errorf("%s: %s (%s)", arn, e.Reason, e.Detail)
+		}
+	}
+}
+
 // A denial is explained by the mappings of now, with the session and the IDs that the
 // log has.
 func TestDenialIsExplainedByTheMappingsOfNow(t *testing.T) {

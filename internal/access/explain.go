@@ -198,7 +198,11 @@ func (e *Explanation) decide(ctx context.Context, s *Sources, id iam.Identity, a
 				refused[i].Result = Open
 			}
 		}
-		e.end(reason.New(Undecided, "it depends on the session name, which the ARN does not say: give --session-name NAME (with %q: %w)", id.SessionName, w.err))
+		if assumed.pseudonym {
+			e.end(reason.New(Undecided, "it depends on the session name, in whose place the record has a pseudonym: explain it with --arn %s --session-name NAME", id.CanonicalARN))
+		} else {
+			e.end(reason.New(Undecided, "it depends on the session name, which the ARN does not say: give --session-name NAME (with %q: %w)", id.SessionName, w.err))
+		}
 		return
 	}
 	e.end(w.err)

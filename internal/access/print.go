@@ -47,9 +47,9 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	case e.User != nil:
 		fmt.Fprintf(&b, "Granted: username %s, groups %s\n", printable(e.User.Username), printable(fmt.Sprint(e.User.Groups)))
 	case e.Outcome == "unavailable":
-		fmt.Fprintf(&b, "Not decided: %s\n", e.Reason)
+		fmt.Fprintf(&b, "Not decided: %s\n", e.why())
 	default:
-		fmt.Fprintf(&b, "Refused: %s\n", e.Reason)
+		fmt.Fprintf(&b, "Refused: %s\n", e.Reason) // a step says why
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(&b, "Hint: %s\n", e.Hint)
@@ -62,6 +62,14 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// why returns the reason, with what no step says of it: nothing failed.
+func (e *Explanation) why() string {
+	if slices.ContainsFunc(e.Steps, func(s Step) bool { return strings.Contains(s.Detail, e.Detail) }) {
+		return string(e.Reason)
+	}
+	return string(e.Reason) + ": " + printable(e.Detail)
 }
 
 // WriteJSON writes a value as indented JSON.

@@ -217,7 +217,10 @@ func (w *walk) accountStep(id iam.Identity) Step {
 }
 
 // assumption is what an identity is taken to have, as nobody said what it has.
-type assumption struct{ session, id, key bool }
+type assumption struct {
+	session, id, key bool
+	pseudonym        bool // stands for the session name: what depends on that is not decided
+}
 
 // assume returns the identity that STS would give for an ARN, and what of it is
 // assumed. Of a role, the session name may be empty, and the unique ID of everybody:
@@ -271,9 +274,9 @@ func (a assumption) matters(w *walk, id iam.Identity) []string {
 		return nil
 	}
 	e := w.entry.Entry()
-	templates := strings.Join(append([]string{e.Username}, e.Groups...), " ")
+	text := templates(e)
 	var list []string
-	if a.session && (e.SessionNamePattern != "" || usesSession(templates)) {
+	if a.session && !a.pseudonym && (e.SessionNamePattern != "" || usesSession(text)) {
 		list = append(list, fmt.Sprintf("the session name is %q: give --session-name NAME", id.SessionName))
 	}
 	if a.id && e.UserID != "" {
@@ -282,20 +285,28 @@ func (a assumption) matters(w *walk, id iam.Identity) []string {
 	if a.key && e.RequireTemporaryCredentials && !id.IsTemporary() {
 		list = append(list, "a long-term access key is used")
 	}
-	if a.key && strings.Contains(templates, "{{AccessKeyID}}") {
+	if a.key && strings.Contains(text, "{{AccessKeyID}}") {
 		list = append(list, "the access key ID is "+id.AccessKeyID)
 	}
 	return list
+}
+
+func templates(e mapper.Entry) string {
+	return strings.Join(append([]string{e.Username}, e.Groups...), " ")
 }
 
 func usesSession(templates string) bool {
 	return strings.Contains(templates, "{{SessionName") || strings.Contains(templates, "{{EC2PrivateDNSName}}")
 }
 
-// dependsOnSession tells whether another session name could change a refusal.
+// dependsOnSession tells whether another session name could change a refusal, or in the
+// place of a pseudonym also who somebody is.
 func (a assumption) dependsOnSession(w *walk) bool {
-	if !a.session || w.entry == nil || w.err == nil {
+	if !a.session || w.entry == nil {
 		return false
+	}
+	if e := w.entry.Entry(); w.err == nil {
+		return a.pseudonym && (e.SessionNamePattern != "" || usesSession(templates(e)))
 	}
 	return slices.Contains([]reason.Code{reason.SessionNameRefused, reason.TemplateFailed, reason.NameReserved}, reason.Of(w.err))
 }

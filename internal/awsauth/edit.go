@@ -93,29 +93,60 @@ func appendEntry(data string, e Entry) (string, error) {
 	return l.append(l.style().entry(e.Section, e))
 }
 
-// Remove takes an entry out.
-func (d Document) Remove(e Entry) (Document, error) {
-	before, err := d.section(e.Section)
-	if err != nil {
-		return nil, err
+// Remove takes entries out.
+func (d Document) Remove(entries ...Entry) (Document, error) {
+	of := map[string][]int{} // indexes, by section
+	for _, e := range entries {
+		of[e.Section] = append(of[e.Section], e.Index)
 	}
-	data, err := removeEntry(d[e.Section], e.Index)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e, err)
+	for _, name := range sections {
+		gone := of[name]
+		if len(gone) == 0 {
+			continue
+		}
+		slices.Sort(gone)
+		gone = slices.Compact(gone)
+		before, err := d.section(name)
+		if err != nil {
+			return nil, err
+		}
+		data, at, err := removeEntries(d[name], gone)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", before.items[at].entry, err)
+		}
+		rest := before.meanings()
+		for _, i := range slices.Backward(gone) {
+			rest = slices.Delete(rest, i, i+1)
+		}
+		if d, err = d.with(name, data, rest); err != nil {
+			return nil, err
+		}
 	}
-	return d.with(e.Section, data, slices.Delete(before.meanings(), e.Index, e.Index+1))
+	return d, nil
 }
 
-func removeEntry(data string, index int) (string, error) {
-	t, err := parseText(data)
-	if err != nil {
-		return "", err
+// removeEntries takes the entries with the given indexes out, which ascend. An error is
+// about the entry at an index.
+func removeEntries(data string, indexes []int) (result string, at int, err error) {
+	for len(indexes) > 0 {
+		at = indexes[len(indexes)-1]
+		t, err := parseText(data)
+		if err != nil {
+			return "", at, err
+		}
+		l, err := t.list(t.root)
+		if err != nil {
+			return "", at, err
+		}
+		if !l.isFlow() { // lines, which no other removal touches
+			return l.removeLines(indexes)
+		}
+		if data, err = l.removeFlow(at); err != nil {
+			return "", at, err
+		}
+		indexes = indexes[:len(indexes)-1]
 	}
-	l, err := t.list(t.root)
-	if err != nil {
-		return "", err
-	}
-	return l.remove(index)
+	return data, 0, nil
 }
 
 // Patch says what to change of an entry. What is nil stays.

@@ -1,6 +1,7 @@
 package awsauth
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -178,6 +179,36 @@ func TestRemove(t *testing.T) {
 				t.Errorf("got\n%q\nwant\n%q", after[roles], want)
 			}
 		})
+	}
+}
+
+func TestRemoveOfSeveralIsThatOfEach(t *testing.T) {
+	for _, text := range []string{
+		"# head\n- rolearn: @a\n  username: a\n# of b\n- rolearn: @b # here\n  username: b\n\n- {rolearn: @c, username: c}\n# tail\n",
+		"- rolearn: @a\r\n  username: a\r\n-\r\n  rolearn: @b\r\n  username: b\r\n- rolearn: @c\r\n  gruops: c",
+		"[{rolearn: @a, username: a}, # a\n {rolearn: @b, username: b},\n {rolearn: @c, username: c}]",
+	} {
+		d := Document{roles: long(text), "mapUsers": "- {userarn: " + arn + "user/x, username: x} # x\n", "mine": "kept"}
+		all, err := d.Entries()
+		if err != nil || len(all) != 4 {
+			t.Fatal(all, err)
+		}
+		for set := range 1 << len(all) {
+			var gone []Entry
+			want := d
+			for i, e := range slices.Backward(all) {
+				if set&(1<<i) != 0 {
+					gone = append(gone, e)
+					if want, err = want.Remove(e); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			slices.Reverse(gone)
+			if got, err := d.Remove(append(gone, gone...)...); err != nil || !maps.Equal(got, want) {
+				t.Errorf("without %v: %v\ngot  %q\nwant %q", gone, err, got, want)
+			}
+		}
 	}
 }
 

@@ -19,18 +19,29 @@ func (l list) remove(i int) (string, error) {
 	if l.isFlow() {
 		return l.removeFlow(i)
 	}
-	line, err := l.dashLine(i)
-	if err != nil {
-		return "", err
+	data, _, err := l.removeLines([]int{i})
+	return data, err
+}
+
+// removeLines is remove for items of a block sequence, at ascending indexes. An error is
+// about the item at an index.
+func (l list) removeLines(indexes []int) (data string, at int, err error) {
+	var splices []splice
+	for _, i := range indexes {
+		line, err := l.dashLine(i)
+		if err != nil {
+			return "", i, err
+		}
+		end, err := l.end(l.node.Content[i])
+		if err != nil {
+			return "", i, err
+		}
+		if end, err = l.lineEnd(end); err != nil {
+			return "", i, err
+		}
+		splices = append(splices, splice{l.lineStart(line), end, ""})
 	}
-	end, err := l.end(l.node.Content[i])
-	if err != nil {
-		return "", err
-	}
-	if end, err = l.lineEnd(end); err != nil {
-		return "", err
-	}
-	return l.edit(splice{l.lineStart(line), end, ""}), nil
+	return l.edit(splices...), 0, nil
 }
 
 // dashLine returns the line, from 0, with the dash of an item of a block sequence,

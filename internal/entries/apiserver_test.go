@@ -86,6 +86,8 @@ func (s *apiServer) putEntry(name, arn string, groups ...string) {
 func (s *apiServer) accept(name string, status metav1.ConditionStatus, reason string, generation int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.version++
+	s.objects[name]["metadata"].(map[string]any)["resourceVersion"] = strconv.Itoa(s.version)
 	s.objects[name]["status"] = clone(map[string]any{"conditions": []metav1.Condition{
 		{Type: "Accepted", Status: status, Reason: reason, Message: "as " + reason + " says", ObservedGeneration: generation},
 	}})
@@ -216,7 +218,8 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request, name string, b
 		}
 	case r.Method == http.MethodDelete:
 		wanted, _ := body["preconditions"].(map[string]any)
-		if wanted["uid"] != found["metadata"].(map[string]any)["uid"] {
+		is := found["metadata"].(map[string]any)
+		if version := wanted["resourceVersion"]; wanted["uid"] != is["uid"] || version != nil && version != is["resourceVersion"] {
 			s.fail(w, status(http.StatusConflict, metav1.StatusReasonConflict, "the UID in the precondition does not match"))
 			return
 		}

@@ -206,6 +206,14 @@ func (c *Client) Create(ctx context.Context, e *v1alpha1.AccessEntry) (*v1alpha1
 	case !errors.As(err, new(notFoundError)):
 		return nil, err
 	}
+	return c.Add(ctx, e)
+}
+
+// Add is Create for those who know from List that no entry is for the principal.
+func (c *Client) Add(ctx context.Context, e *v1alpha1.AccessEntry) (*v1alpha1.AccessEntry, error) {
+	if err := Validate(e); err != nil {
+		return nil, err
+	}
 	created := &v1alpha1.AccessEntry{}
 	err := c.rest.Post().Resource(resource).
 		VersionedParams(&metav1.CreateOptions{DryRun: c.serverDryRun(), FieldManager: manager, FieldValidation: metav1.FieldValidationStrict}, metav1.ParameterCodec).
@@ -245,7 +253,11 @@ func (c *Client) Update(ctx context.Context, arn string, change func(*v1alpha1.A
 		return nil, false, err
 	}
 	c.warnOfOthers(found)
-	name := found[0].Name
+	return c.UpdateObject(ctx, found[0].Name, arn, change)
+}
+
+// UpdateObject is Update for those who know from List which object is to be changed.
+func (c *Client) UpdateObject(ctx context.Context, name, arn string, change func(*v1alpha1.AccessEntry) error) (e *v1alpha1.AccessEntry, changed bool, err error) {
 	principal, err := parsePrincipal(arn)
 	if err != nil {
 		return nil, false, err
@@ -323,18 +335,47 @@ func (c *Client) Delete(ctx context.Context, arn string) (gone []v1alpha1.Access
 		return nil, err
 	}
 	for _, e := range slices.Backward(found) { // the one that stands last: meanwhile no other takes its place
-		if c.dryRun != DryRunClient {
-			// Who deletes an entry means the one that was found.
-			err := c.rest.Delete().Resource(resource).Name(e.Name).
-				Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &metav1.Preconditions{UID: &e.UID}}).
-				Do(ctx).Error()
-			if err != nil && !apierrors.IsNotFound(err) {
-				return gone, fmt.Errorf("delete %s: %w", qualified(e.Name), explain(err, "delete"))
-			}
+		// Who deletes an entry means the one that was found.
+		if err := c.delete(ctx, e.Name, metav1.Preconditions{UID: &e.UID}); err != nil {
+			return gone, err
 		}
 		gone = append(gone, e)
 	}
 	return gone, nil
+}
+
+// DeleteObject deletes one entry, unless its spec is not as it was seen. One that is gone
+// is no error.
+func (c *Client) DeleteObject(ctx context.Context, seen *v1alpha1.AccessEntry) error {
+	for attempt := 1; ; attempt++ {
+		now, err := c.get(ctx, seen.Name)
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return err
+		case now.UID != seen.UID || now.Generation != seen.Generation:
+			return fmt.Errorf("%s was changed meanwhile, and stays as it is", qualified(seen.Name))
+		}
+		// A server may have written the status since.
+		err = c.delete(ctx, now.Name, metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion})
+		if !apierrors.IsConflict(err) || attempt == maxAttempts {
+			return err
+		}
+	}
+}
+
+func (c *Client) delete(ctx context.Context, name string, is metav1.Preconditions) error {
+	if c.dryRun == DryRunClient {
+		return nil
+	}
+	err := c.rest.Delete().Resource(resource).Name(name).
+		Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &is}).
+		Do(ctx).Error()
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", qualified(name), explain(err, "delete"))
+	}
+	return nil
 }
 
 func (c *Client) serverDryRun() []string {

@@ -318,6 +318,51 @@ func TestDeleteSparesAnEntryThatIsNotTheOneFound(t *testing.T) {
 	}
 }
 
+func TestDeleteObjectSparesAnEntryThatWasChangedSince(t *testing.T) {
+	const name = "role.111122223333.admins"
+	for what, c := range map[string]struct {
+		meanwhile func(*apiServer)
+		spared    bool
+	}{
+		"nothing":             {func(*apiServer) {}, false},
+		"a status is written": {func(s *apiServer) { s.accept(name, metav1.ConditionTrue, "InForce", 1) }, false},
+		"it is changed":       {func(s *apiServer) { s.putEntry(name, adminsARN, "other") }, true},
+		"it is another now":   {func(s *apiServer) { delete(s.objects, name); s.putEntry(name, adminsARN) }, true},
+	} {
+		for _, late := range []bool{false, true} { // between reading and deleting
+			s := newAPIServer()
+			s.putEntry(name, adminsARN)
+			c2, _ := s.client(t, DryRunNone)
+			seen := s.entry(t, name)
+			if !late {
+				c.meanwhile(s)
+			} else {
+				once := false
+				s.before = func(r *http.Request) {
+					if r.Method == http.MethodDelete && !once {
+						once = true
+						c.meanwhile(s)
+					}
+				}
+			}
+			err := c2.DeleteObject(t.Context(), seen)
+			if c.spared {
+				wantError(t, err, name, "was changed meanwhile, and stays as it is")
+			} else if err != nil {
+				t.Errorf("%s, late %v: %v", what, late, err)
+			}
+			if left := len(s.names()); left == 1 != c.spared {
+				t.Errorf("%s, late %v: %d entries are left", what, late, left)
+			}
+		}
+	}
+	s := newAPIServer()
+	c, _ := s.client(t, DryRunNone)
+	if err := c.DeleteObject(t.Context(), newEntry(t, v1alpha1.AccessEntrySpec{PrincipalARN: adminsARN})); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+}
+
 func TestDryRunsStoreNothing(t *testing.T) {
 	for dryRun, wantWrites := range map[DryRun]int{DryRunClient: 0, DryRunServer: 3} {
 		s := newAPIServer()

@@ -39,8 +39,8 @@ type Options struct {
 type Result struct {
 	// Changes is empty if everything was in place.
 	Changes []Change
-	// Diff is what changes in the files, in unified format, with secrets made
-	// unrecognisable.
+	// Diff is what changes in the files, in unified format. Of all that is there it has
+	// the entries that change, and of these nothing that may be a secret.
 	Diff string
 }
 
@@ -163,7 +163,7 @@ func (p *plan) result(err error) (Result, error) {
 	}
 	var text bytes.Buffer
 	for _, d := range p.changed {
-		before, after, err := d.redacted()
+		before, after, err := d.excerpts(slices.DeleteFunc(slices.Clone(p.changes), func(c Change) bool { return c.File != d.path }))
 		if err != nil {
 			return Result{}, err
 		}

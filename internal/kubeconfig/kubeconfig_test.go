@@ -333,6 +333,54 @@ func TestDiffHasNoSecrets(t *testing.T) {
 	}
 }
 
+// What is overwritten may be somebody else's: only what is known to be no secret is shown.
+func TestDiffShowsOnlyWhatIsNoSecret(t *testing.T) {
+	files := write(t, "config", `# s3cret: the password of the admin
+clusters:
+- name: demo # s3cret
+  cluster:
+    server: https://me:s3cret@old.example/?token=s3cret#s3cret
+    proxy-url: http://me:s3cret@proxy.example:3128
+    x-token: s3cret
+    extensions: [{name: s3cret, extension: {token: s3cret}}]
+- {name: other, cluster: {server: "https://s3cret.example"}}
+users:
+- name: demo
+  user: &other
+    # s3cret
+    username: s3cret
+    token: s3cret
+    client-key-data: czNj
+    password: s3cret
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: other-login
+      args: [login, --token=s3cret, --password, s3cret, s3cret-c3RhbmRz, arn:aws:iam::111122223333:role/old, token]
+      env: [{name: AWS_PROFILE, value: old}, {name: TOKEN, value: s3cret}, {name: ODD, value: s3cret, x: s3cret}]
+      installHint: s3cret
+      interactiveMode: Never
+- {name: another, user: *other}
+- {name: "5", user: {token: s3cret}, "7": s3cret}
+contexts:
+- {name: demo, context: {cluster: other, user: another, namespace: shop, extensions: [{name: s3cret}]}}
+current-context: somebody
+`)
+	result := merge(t, demo(), Options{Files: files, DryRun: true, Overwrite: true})
+	if strings.Contains(result.Diff, "s3cret") || strings.Contains(result.Diff, "czNj") {
+		t.Errorf("a secret is in the diff:\n%s", result.Diff)
+	}
+	for _, want := range []string{
+		"-    server: https://REDACTED@old.example/?REDACTED#REDACTED\n", "+    server: https://demo.example:6443\n",
+		"proxy-url: http://REDACTED@proxy.example:3128\n", "-      command: other-login\n", "+      command: authenticator\n",
+		"arn:aws:iam::111122223333:role/old\n", "      - token\n", "-        value: old\n", "+        value: work\n",
+		"-    token: REDACTED\n", "-    cluster: other\n", "namespace: shop\n", "-current-context: somebody\n",
+	} {
+		if !strings.Contains(result.Diff, want) {
+			t.Errorf("%q is not in the diff:\n%s", want, result.Diff)
+		}
+	}
+}
+
 func TestDryRunWritesNothing(t *testing.T) {
 	dir := t.TempDir()
 	result := merge(t, demo(), Options{Files: []string{filepath.Join(dir, "sub", "config")}, DryRun: true})

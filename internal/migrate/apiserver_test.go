@@ -30,9 +30,15 @@ type apiServer struct {
 	document awsauth.Document
 	entries  map[string]v1alpha1.AccessEntry
 	writes   []string
-	silent   bool         // no server says whether entries are in force
-	refuse   string       // the name of an entry that a server refuses
-	before   func(string) // called before each write, with METHOD and name
+	lastDone bool   // the last write is done, and only its answer is lost
+	forbid   string // the write that nobody may do
+	dead     bool
+	silent   bool                        // no server says whether entries are in force
+	lists    int                         // of access entries
+	refuse   string                      // the name of an entry that a server refuses
+	before   func(string)                // called before each write, with METHOD and name
+	mutate   func(*v1alpha1.AccessEntry) // what admission makes of an entry
+	left     int                         // writes until it dies; 0 if it doesn't
 }
 
 // newTool returns an API server and a tool for it. Lines are what the tool said, and
@@ -67,6 +73,19 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	if r.Method != http.MethodGet {
 		s.writes = append(s.writes, r.Method+" "+name)
+		if s.left--; s.left == 0 {
+			s.dead = true
+		}
+	}
+	if s.forbid != "" && s.forbid == r.Method+" "+name {
+		s.fail(w, http.StatusForbidden, metav1.StatusReasonForbidden)
+		return
+	}
+	switch {
+	case s.dead && s.lastDone && s.left == 0 && r.Method != http.MethodGet:
+		defer panic(http.ErrAbortHandler) // nobody hears of it
+	case s.dead:
+		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if strings.HasPrefix(r.URL.Path, "/api/v1/") {
@@ -76,6 +95,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	old, found := s.entries[name]
 	switch {
 	case r.Method == http.MethodGet && name == "accessentries":
+		s.lists++
 		list := v1alpha1.AccessEntryList{Items: []v1alpha1.AccessEntry{}}
 		for _, name := range slices.Sorted(maps.Keys(s.entries)) {
 			list.Items = append(list.Items, s.entries[name])
@@ -84,6 +104,13 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		var e v1alpha1.AccessEntry
 		s.decode(r, &e)
+		if _, taken := s.entries[e.Name]; taken {
+			s.fail(w, http.StatusConflict, metav1.StatusReasonAlreadyExists)
+			return
+		}
+		if s.mutate != nil {
+			s.mutate(&e)
+		}
 		s.store(e, 1, types.UID(fmt.Sprint("uid-", s.version)))
 		s.answer(w, s.entries[e.Name])
 	case !found:
@@ -100,6 +127,12 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.store(e, old.Generation+1, old.UID)
 		s.answer(w, s.entries[name])
 	case r.Method == http.MethodDelete:
+		var o metav1.DeleteOptions
+		s.decode(r, &o)
+		if p := o.Preconditions; p == nil || p.UID != nil && *p.UID != old.UID || p.ResourceVersion != nil && *p.ResourceVersion != old.ResourceVersion {
+			s.fail(w, http.StatusConflict, metav1.StatusReasonConflict)
+			return
+		}
 		delete(s.entries, name)
 		s.answer(w, metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess})
 	default:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type Tool struct {
 	Remove bool
 	// Force removes although no server says that the access entries are in force.
 	Force bool
-	// Patience bounds the time until a server says so.
+	// Patience bounds the time until a server says so of one more entry.
 	Patience time.Duration
 	// Backup writes what is there before anything is written, and says where.
 	Backup func(data []byte) (where string, err error)
@@ -41,13 +42,14 @@ type Tool struct {
 // ErrNothingToDo is returned if the cluster is as the plan says.
 var ErrNothingToDo = errors.New("nothing to do")
 
-// existing returns the access entries of a cluster by principal. Of several for one,
-// the first is the one that stands, as in the server: the older, but a bad one only if
-// there is no good one.
-func (t *Tool) existing(ctx context.Context) (map[string][]v1alpha1.AccessEntry, error) {
-	found := map[string][]v1alpha1.AccessEntry{}
-	err := t.Entries.List(ctx, func(page []v1alpha1.AccessEntry) error {
+// existing returns the access entries of a cluster by principal, and the names of all with
+// the ARN in each. Of several for one principal, the first is the one that stands, as in the
+// server: the older, but a bad one only if there is no good one.
+func (t *Tool) existing(ctx context.Context) (found map[string][]v1alpha1.AccessEntry, names map[string]string, err error) {
+	found, names = map[string][]v1alpha1.AccessEntry{}, map[string]string{}
+	err = t.Entries.List(ctx, func(page []v1alpha1.AccessEntry) error {
 		for _, e := range page {
+			names[e.Name] = e.Spec.PrincipalARN
 			if p, err := iam.ParsePrincipal(e.Spec.PrincipalARN); err == nil {
 				found[p.Key()] = append(found[p.Key()], e)
 			}
@@ -60,7 +62,7 @@ func (t *Tool) existing(ctx context.Context) (map[string][]v1alpha1.AccessEntry,
 			return cmp.Or(cmp.Compare(bad(&a), bad(&b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 		})
 	}
-	return found, err
+	return found, names, err
 }
 
 // Conflicts returns an error that names the access entries in the cluster that say
@@ -81,21 +83,28 @@ type work struct {
 
 func (t *Tool) work(ctx context.Context, p *Plan) (work, error) {
 	w := work{conflicts: map[string]v1alpha1.AccessEntry{}}
-	existing, err := t.existing(ctx)
+	existing, names, err := t.existing(ctx)
 	if err != nil {
 		return w, err
 	}
+	var taken []string
 	for _, row := range p.Rows {
 		if row.AccessEntry == nil {
 			continue
 		}
 		found := existing[row.key()]
+		other, isTaken := names[row.AccessEntry.Name]
 		switch {
+		case len(found) == 0 && isTaken:
+			taken = append(taken, fmt.Sprintf("%s is for %q; wanted for %s", row.AccessEntry.Name, other, row.AccessEntry.Spec.PrincipalARN))
 		case len(found) == 0:
 			w.create = append(w.create, row.AccessEntry)
 		case !sameSpec(&found[0], row.AccessEntry):
 			w.conflicts[row.AccessEntry.Name] = found[0]
 		}
+	}
+	if len(taken) > 0 {
+		return w, fmt.Errorf("%d access entries for other principals have the names of those to be made; delete them, or create them anew under other names:\n  %s", len(taken), strings.Join(taken, "\n  "))
 	}
 	return w, nil
 }
@@ -136,15 +145,18 @@ func (t *Tool) Apply(ctx context.Context, p *Plan) error {
 		return ErrNothingToDo
 	}
 	if doc != nil || len(w.conflicts) > 0 {
-		if err := t.backup(doc, w); err != nil {
+		if err := t.backup(Backup{AWSAuth: doc, Removes: removes}, w); err != nil {
 			return err
 		}
 	}
 	if err := t.write(ctx, p, w); err != nil {
 		return err
 	}
+	if err := t.proveWritten(ctx, p); err != nil {
+		return fmt.Errorf("read back what was written: %w", err)
+	}
 	if !removes {
-		return t.checkUnchanged(ctx, p)
+		return nil
 	}
 	if err := t.waitAccepted(ctx, p); err != nil {
 		return err
@@ -152,18 +164,53 @@ func (t *Tool) Apply(ctx context.Context, p *Plan) error {
 	return t.remove(ctx, p)
 }
 
-// checkUnchanged makes sure that nobody changed a mapping while its access entry was
-// made, which would undo that change.
-func (t *Tool) checkUnchanged(ctx context.Context, p *Plan) error {
-	if p.From != AWSAuth {
-		return nil
+// proveWritten is Prove with what the API server returns now: the access entries, and
+// aws-auth, in which somebody may have changed a mapping while its access entry was made.
+func (t *Tool) proveWritten(ctx context.Context, p *Plan) error {
+	source := p.source
+	if p.From == AWSAuth {
+		doc, err := t.AWSAuth.Get(ctx)
+		if err != nil {
+			return err
+		}
+		if _, missing, err := p.find(doc); err != nil || len(missing) > 0 {
+			return cmp.Or(err, changedMeanwhile(missing))
+		}
+		if source, err = FromAWSAuth(doc); err != nil {
+			return err
+		}
 	}
-	doc, err := t.AWSAuth.Get(ctx)
+	written, err := t.written(ctx, p)
 	if err != nil {
 		return err
 	}
-	_, missing, err := p.find(doc)
-	return cmp.Or(err, changedMeanwhile(missing))
+	now := &Plan{From: p.From, Rows: p.Rows, source: source}
+	proof, err := now.prove(ctx, written, source.mapper(), source.mapper())
+	if err != nil {
+		return err
+	}
+	t.Progress("Read back from the API server: " + proof.String())
+	if len(proof.Differences) > 0 {
+		return fmt.Errorf("%d logins differ from those by %s alone; 'migrate undo' takes the access entries back:\n  %s", len(proof.Differences), p.From, proof.shown())
+	}
+	return nil
+}
+
+// written returns what the server makes of the access entries in the cluster that are for
+// the principals of the plan, whoever wrote them.
+func (t *Tool) written(ctx context.Context, p *Plan) (mapper.Mapper, error) {
+	existing, _, err := t.existing(ctx)
+	var list []*v1alpha1.AccessEntry
+	for _, row := range p.Rows {
+		if row.AccessEntry == nil {
+			continue
+		}
+		found := existing[row.key()]
+		for i := range slices.Backward(found) { // the last stands
+			list = append(list, &found[i])
+		}
+	}
+	return accessEntryMapper(list), err
 }
 
 func changedMeanwhile(missing []string) error {
@@ -184,8 +231,7 @@ func conflictError(conflicts map[string]v1alpha1.AccessEntry) error {
 	return fmt.Errorf("%d principals have access entries that say something else, and that decide already; --overwrite changes them, or delete their mappings from the source:\n  %s", len(list), strings.Join(list, "\n  "))
 }
 
-func (t *Tool) backup(doc awsauth.Document, w work) error {
-	b := Backup{AWSAuth: doc}
+func (t *Tool) backup(b Backup, w work) error {
 	for _, name := range slices.Sorted(maps.Keys(w.conflicts)) {
 		b.Overwritten = append(b.Overwritten, w.conflicts[name])
 	}
@@ -210,7 +256,7 @@ func (t *Tool) write(ctx context.Context, p *Plan, w work) error {
 	}
 	const next = "%w\nWhat was written stays; the same command goes on, and 'migrate undo' takes it back"
 	for _, e := range w.create {
-		created, err := t.Entries.Create(ctx, e)
+		created, err := t.Entries.Add(ctx, e)
 		if err != nil {
 			return fmt.Errorf(next, err)
 		}
@@ -221,7 +267,7 @@ func (t *Tool) write(ctx context.Context, p *Plan, w work) error {
 		if !ok {
 			continue
 		}
-		changed, _, err := t.Entries.Update(ctx, want.Spec.PrincipalARN, func(e *v1alpha1.AccessEntry) error {
+		changed, _, err := t.Entries.UpdateObject(ctx, seen.Name, want.Spec.PrincipalARN, func(e *v1alpha1.AccessEntry) error {
 			if e.UID != seen.UID || !reflect.DeepEqual(e.Spec, seen.Spec) {
 				return fmt.Errorf("accessentry %s was changed meanwhile, and is not in the backup as it is now: run the command again", e.Name)
 			}
@@ -246,25 +292,44 @@ func (t *Tool) write(ctx context.Context, p *Plan, w work) error {
 // waitAccepted waits until a server says of every access entry of the plan that it is
 // in force: a mapping must not go before the entry counts.
 func (t *Tool) waitAccepted(ctx context.Context, p *Plan) error {
-	const interval = 500 * time.Millisecond
-	deadline := time.Now().Add(t.Patience)
-	for told := false; ; told = true {
-		silent, err := t.silent(ctx, p)
-		if err != nil || len(silent) == 0 {
-			return err
-		}
-		if time.Now().After(deadline) {
-			if t.Force {
-				t.Progress(fmt.Sprintf("No server says that %d access entries are in force; removing nevertheless (--force)", len(silent)))
-				return nil
-			}
-			return fmt.Errorf("no server said within %s that %d access entries are in force (%s, …), so nothing was removed from aws-auth: see that one runs with --authentication-mode=API_AND_CONFIG_MAP, or give --force",
-				t.Patience, len(silent), silent[0])
-		}
-		if !told {
+	var silent []string
+	err := await(ctx, t.Patience, func() (left int, err error) {
+		if silent, err = t.silent(ctx, p); len(silent) > 0 {
 			t.Progress(fmt.Sprintf("Waiting for a server to say that %d access entries are in force…", len(silent)))
 		}
-		timer := time.NewTimer(interval)
+		return len(silent), err
+	})
+	switch {
+	case !errors.Is(err, errNoProgress):
+		return err
+	case t.Force:
+		t.Progress(fmt.Sprintf("No server says that %d access entries are in force; removing nevertheless (--force)", len(silent)))
+		return nil
+	}
+	return fmt.Errorf("no server said within %s that %d access entries are in force (%s, …), so nothing was removed from aws-auth: see that one runs with --authentication-mode=API_AND_CONFIG_MAP, or give --force",
+		t.Patience, len(silent), silent[0])
+}
+
+var errNoProgress = errors.New("no progress")
+
+// await asks until nothing is left. It is errNoProgress if not less is left for as long as
+// the patience: servers write the states of many entries one after the other.
+func await(ctx context.Context, patience time.Duration, ask func() (left int, err error)) error {
+	const first, longest = 500 * time.Millisecond, 5 * time.Second
+	var deadline time.Time
+	least := math.MaxInt
+	for pause := first; ; pause = min(2*pause, longest) {
+		left, err := ask()
+		if err != nil || left == 0 {
+			return err
+		}
+		if left < least {
+			least, deadline = left, time.Now().Add(patience)
+		}
+		if !time.Now().Before(deadline) {
+			return errNoProgress
+		}
+		timer := time.NewTimer(min(pause, time.Until(deadline)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -277,7 +342,7 @@ func (t *Tool) waitAccepted(ctx context.Context, p *Plan) error {
 // silent returns the entries of which no server says anything. It is an error if one
 // says no, or if an entry is not what was planned.
 func (t *Tool) silent(ctx context.Context, p *Plan) ([]string, error) {
-	existing, err := t.existing(ctx)
+	existing, _, err := t.existing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -309,13 +374,11 @@ func (t *Tool) remove(ctx context.Context, p *Plan) error {
 		if err = cmp.Or(err, changedMeanwhile(missing)); err != nil {
 			return nil, err
 		}
-		after := before
-		for _, e := range slices.Backward(found) { // so that the places of the others stay right
-			if after, err = after.Remove(e); err != nil {
-				return nil, err
-			}
+		after, err := before.Remove(found...)
+		if err != nil {
+			return nil, err
 		}
-		if err := p.proveRemoval(ctx, before, after); err != nil {
+		if err := t.proveRemoval(ctx, p, before, after); err != nil {
 			return nil, err
 		}
 		removed = len(found)
@@ -375,8 +438,9 @@ func says(e awsauth.Entry, m mapper.Entry) bool {
 		m.SessionNamePattern == e.SessionNamePattern && m.RequireTemporaryCredentials == e.RequireTemporaryCredentials
 }
 
-// proveRemoval is Prove with documents as they are and will be.
-func (p *Plan) proveRemoval(ctx context.Context, before, after awsauth.Document) error {
+// proveRemoval is Prove with the access entries in the cluster, and with documents as they
+// are and will be.
+func (t *Tool) proveRemoval(ctx context.Context, p *Plan, before, after awsauth.Document) error {
 	was, err := FromAWSAuth(before)
 	if err != nil {
 		return err
@@ -385,7 +449,11 @@ func (p *Plan) proveRemoval(ctx context.Context, before, after awsauth.Document)
 	if err != nil {
 		return err
 	}
+	written, err := t.written(ctx, p)
+	if err != nil {
+		return err
+	}
 	now := &Plan{From: p.From, Rows: p.Rows, source: was}
-	proof, err := now.prove(ctx, newIndexed(was.backend, was.mappings, was.accounts), newIndexed(is.backend, is.mappings, is.accounts))
+	proof, err := now.prove(ctx, written, was.mapper(), is.mapper())
 	return errors.Join(err, proof.Err())
 }

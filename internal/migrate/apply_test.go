@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -137,6 +138,34 @@ func TestNothingIsRemovedBeforeEntriesAreInForce(t *testing.T) {
 	}
 }
 
+// Who has many entries waits as long as a server goes on to accept them.
+func TestPatienceIsForTheNextEntry(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience time.Duration
+		left     []int // by the second
+		want     error
+		after    time.Duration
+	}{
+		"at once":           {0, []int{0}, nil, 0},
+		"no patience":       {0, []int{1}, errNoProgress, 0},
+		"one by one":        {6 * time.Second, []int{3, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0}, nil, 16 * time.Second},
+		"it stops":          {5 * time.Second, []int{3, 3, 2}, errNoProgress, 8500 * time.Millisecond},
+		"there is one more": {5 * time.Second, []int{3, 4, 5, 4, 3}, errNoProgress, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				err := await(t.Context(), c.patience, func() (int, error) {
+					return c.left[min(int(time.Since(start).Seconds()), len(c.left)-1)], nil
+				})
+				if took := time.Since(start); !errors.Is(err, c.want) || took != c.after {
+					t.Errorf("%v after %s, want %v after %s", err, took, c.want, c.after)
+				}
+			})
+		})
+	}
+}
+
 func TestEntriesThatSayElseAreOverwrittenOnlyIfAsked(t *testing.T) {
 	s, tool, lines := newTool(t, careful())
 	devs := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "role/x/devs", Type: v1alpha1.Standard, Username: "other"}}
@@ -233,6 +262,150 @@ func TestTwoAdministratorsLoseNothing(t *testing.T) {
 	}
 }
 
+// What the API server says counts, not what was sent to it.
+func TestWhatWasWrittenIsReadBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		mutate func(*v1alpha1.AccessEntry)
+		word   string
+	}{
+		"a username is changed on the way": {func(e *v1alpha1.AccessEntry) { e.Spec.Username = "x:{{SessionName}}" }, `after "x:`},
+		"a group is added":                 {func(e *v1alpha1.AccessEntry) { e.Spec.KubernetesGroups = append(e.Spec.KubernetesGroups, "more") }, "more"},
+		"an ID is pinned":                  {func(e *v1alpha1.AccessEntry) { e.Spec.PrincipalID = "AROAOTHER" }, "after refused"},
+		"it breaks the rules":              {func(e *v1alpha1.AccessEntry) { e.Spec.Username = "system:x" }, "after refused (EntryInvalid)"},
+		"it is for somebody else":          {func(e *v1alpha1.AccessEntry) { e.Spec.PrincipalARN = account + "role/other" }, ""},
+	} {
+		for _, remove := range []bool{false, true} {
+			s, tool, _ := newTool(t, careful())
+			tool.Remove = remove
+			s.mutate = func(e *v1alpha1.AccessEntry) {
+				if strings.HasSuffix(e.Name, "devs") {
+					c.mutate(e)
+				}
+			}
+			err := apply(t, tool)
+			if c.word == "" && !remove { // aws-auth still decides
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			if err == nil || !strings.Contains(err.Error(), c.word) || !maps.Equal(s.document, careful()) {
+				t.Errorf("%s: %v; aws-auth %q", name, err, s.document)
+			}
+		}
+	}
+}
+
+// Another one who writes at the same time may change who stands without changing what was
+// carried.
+func TestAChangeOfWhatStandsIsSeen(t *testing.T) {
+	const first, last = "- {rolearn: arn:aws:iam::111122223333:role/devs, username: 'first:{{SessionName}}'}\n",
+		"- {rolearn: arn:aws:iam::111122223333:role/team/devs, username: 'dev:{{SessionName}}', groups: [developers]}\n"
+	for name, change := range map[string]func(*apiServer){
+		"duplicates change places": func(s *apiServer) { s.edit("mapRoles", first+last, last+first) },
+		"one with a mistake is appended": func(s *apiServer) {
+			s.edit("mapRoles", last, last+"- {rolearn: arn:aws:iam::111122223333:role/devs, usrname: x}\n")
+		},
+	} {
+		for _, remove := range []bool{false, true} {
+			s, tool, _ := newTool(t, careful())
+			tool.Remove = remove
+			done := false
+			s.before = func(write string) {
+				if !done && strings.HasPrefix(write, "POST") {
+					done = true
+					change(s)
+				}
+			}
+			err := apply(t, tool)
+			if err == nil || !strings.Contains(err.Error(), "assumed-role/devs/") || !strings.Contains(s.document["mapRoles"], "auditors") {
+				t.Errorf("%s, remove %v: %v", name, remove, err)
+			}
+		}
+	}
+}
+
+func TestNamesThatAreTakenAreFoundBeforeAnythingIsWritten(t *testing.T) {
+	s, tool, _ := newTool(t, careful())
+	other := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "role/other", Username: "other"}}
+	other.Name = "user.111122223333.bob"
+	s.store(other, 1, "uid-other")
+	wantError(t, apply(t, tool), `user.111122223333.bob is for "`+account+`role/other"; wanted for `+account+`user/bob`)
+	if len(s.writes) != 0 {
+		t.Errorf("writes %q", s.writes)
+	}
+}
+
+func TestWhoMayNotDoAllIsToldAndLosesNothing(t *testing.T) {
+	for forbid, words := range map[string][]string{
+		"POST accessentries": {"forbidden", "the same command goes on"},
+		"PUT mine":           {"forbidden", "the same command goes on"},
+		"PATCH aws-auth":     {"nothing was removed", "grant get and patch"},
+	} {
+		s, tool, _ := newTool(t, careful())
+		bob := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "user/bob", Username: "other"}}
+		bob.Name = "mine"
+		s.store(bob, 4, "uid-mine")
+		tool.Remove, tool.Overwrite, s.forbid = true, true, forbid
+		err := apply(t, tool)
+		if err == nil || !maps.Equal(s.document, careful()) {
+			t.Fatalf("%s: %v, %q", forbid, err, s.document)
+		}
+		for _, word := range words {
+			if !strings.Contains(strings.ToLower(err.Error()), word) {
+				t.Errorf("%s: %v, want %q", forbid, err, word)
+			}
+		}
+		s.forbid = ""
+		if err := apply(t, tool); err != nil || s.document["mapRoles"] != carefulLeft || len(s.entries) != 3 {
+			t.Errorf("%s, and then allowed: %v, %+v", forbid, err, s.entries)
+		}
+	}
+}
+
+// Wherever it is killed, the same command goes on, and undo takes back what there is.
+func TestAMigrationThatWasKilledGoesOnOrBack(t *testing.T) {
+	const writes = 5 // two of them the overwriting and the removal
+	for died := 1; died <= writes; died++ {
+		for i := range 4 {
+			back, answerLost := i%2 == 0, i/2 == 0
+			s, tool, lines := newTool(t, careful())
+			bob := v1alpha1.AccessEntry{Spec: v1alpha1.AccessEntrySpec{PrincipalARN: account + "user/bob", Username: "other"}}
+			bob.Name = "mine"
+			s.store(bob, 4, "uid-mine")
+			tool.Remove, tool.Overwrite = true, true
+			s.left, s.lastDone = died, answerLost
+			err := apply(t, tool)
+			if (died <= len(s.writes)) != (err != nil) {
+				t.Fatalf("died at write %d of %q: %v", died, s.writes, err)
+			}
+			b, parseErr := ParseBackup([]byte((*lines)[0]))
+			if parseErr != nil {
+				t.Fatal(parseErr)
+			}
+			s.dead, s.left = false, 0
+			if back {
+				if err := tool.Undo(t.Context(), b); err != nil && !errors.Is(err, ErrNothingToDo) {
+					t.Errorf("killed at write %d: %v", died, err)
+				}
+				if !maps.Equal(s.document, careful()) || len(s.entries) != 1 || s.entries["mine"].Spec.Username != "other" {
+					t.Errorf("killed at write %d: %+v, %q", died, s.entries, s.document)
+				}
+				continue
+			}
+			if err := apply(t, tool); err != nil && !errors.Is(err, ErrNothingToDo) {
+				t.Errorf("killed at write %d: %v", died, err)
+			}
+			if s.document["mapRoles"] != carefulLeft || len(s.entries) != 3 || s.entries["mine"].Spec.Username != "bob" {
+				t.Errorf("killed at write %d: %+v, %q", died, s.entries, s.document)
+			}
+			if err := tool.Undo(t.Context(), b); err != nil || !maps.Equal(s.document, careful()) || len(s.entries) != 1 {
+				t.Errorf("killed at write %d, done and undone with the first backup: %v, %+v", died, err, s.entries)
+			}
+		}
+	}
+}
+
 func TestAChangeBetweenPlanAndApplyStopsIt(t *testing.T) {
 	s, tool, _ := newTool(t, careful())
 	p, _ := plan(t, careful(), Options{})
@@ -311,6 +484,101 @@ func TestUndoRefusesWhatWasChangedSince(t *testing.T) {
 	}
 }
 
+// Who was taken from aws-auth by somebody else shall not come back.
+func TestUndoBringsNobodyBackWhomItDidNotRemove(t *testing.T) {
+	s, tool, lines := newTool(t, careful())
+	if err := apply(t, tool); err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseBackup([]byte((*lines)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.edit("mapUsers", "- {userarn: arn:aws:iam::111122223333:user/bob, username: bob}\n", "")
+	s.writes = nil
+	wantError(t, tool.Undo(t.Context(), b), "aws-auth was changed since the migration", "-- {userarn: arn:aws:iam::111122223333:user/bob")
+	if len(s.writes) != 0 {
+		t.Errorf("writes %q", s.writes)
+	}
+}
+
+// An undo that is killed goes on, too.
+func TestAnUndoThatWasKilledGoesOn(t *testing.T) {
+	for died := 1; died <= 4; died++ {
+		s, tool, b := migrated(t)
+		s.left = died
+		if err := tool.Undo(t.Context(), b); err == nil {
+			t.Fatalf("it made %q, and %d writes killed it", s.writes, died)
+		}
+		s.dead, s.left = false, 0
+		if err := tool.Undo(t.Context(), b); err != nil || !maps.Equal(s.document, careful()) || len(s.entries) != 0 {
+			t.Errorf("killed at write %d: %v, %+v, %q", died, err, s.entries, s.document)
+		}
+	}
+}
+
+func TestUndoDeletesNoEntryThatIsBeingEdited(t *testing.T) {
+	s, tool, b := migrated(t)
+	s.before = func(write string) {
+		if write == "DELETE role.111122223333.devs" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			e := s.entries["role.111122223333.devs"]
+			e.Spec.KubernetesGroups = []string{"other"}
+			s.store(e, e.Generation+1, e.UID)
+			s.before = nil
+		}
+	}
+	wantError(t, tool.Undo(t.Context(), b), "role.111122223333.devs was changed meanwhile, and stays")
+	if e := s.entries["role.111122223333.devs"]; len(e.Spec.KubernetesGroups) != 1 || e.Spec.KubernetesGroups[0] != "other" {
+		t.Errorf("%+v", s.entries)
+	}
+}
+
+// A server that writes a status meanwhile is nobody who edits.
+func TestUndoDeletesEntriesWhoseStatusChanges(t *testing.T) {
+	s, tool, b := migrated(t)
+	s.before = func(write string) {
+		if write == "DELETE role.111122223333.devs" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			e := s.entries["role.111122223333.devs"]
+			s.store(e, e.Generation, e.UID)
+			s.before = nil
+		}
+	}
+	if err := tool.Undo(t.Context(), b); err != nil || len(s.entries) != 0 {
+		t.Errorf("%v, %+v", err, s.entries)
+	}
+}
+
+// What a second migration overwrote is the first one's again, which can be undone as well.
+func TestMigrationsAreTakenBackOneAfterTheOther(t *testing.T) {
+	s, tool, first := migrated(t)
+	s.edit("mapRoles", "# Those", "- {rolearn: arn:aws:iam::111122223333:role/devs, username: 'new:{{SessionName}}'}\n# Those")
+	var backup []byte
+	tool.Backup = func(data []byte) (string, error) { backup = data; return "second", nil }
+	tool.Overwrite, tool.Remove = true, false
+	if err := apply(t, tool); err != nil {
+		t.Fatal(err)
+	}
+	second, err := ParseBackup(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tool.Undo(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.entries["role.111122223333.devs"]; e.Spec.Username != "dev:{{SessionName}}" || e.Labels[Label] != AWSAuth {
+		t.Errorf("%+v, want what the first migration made", e)
+	}
+	if err := tool.Undo(t.Context(), second); !errors.Is(err, ErrNothingToDo) {
+		t.Error(err)
+	}
+	// Its generation is another one now: who goes on must look.
+	wantError(t, tool.Undo(t.Context(), first), "role.111122223333.devs")
+}
+
 func TestUndoLeavesEntriesOfAnotherMigration(t *testing.T) {
 	s, tool, _ := migrated(t)
 	s.document["mapUsers"] = "- {userarn: arn:aws:iam::111122223333:user/eve, username: eve}\n"
@@ -362,6 +630,11 @@ func TestALargeMigrationIsAppliedRemovedAndTakenBack(t *testing.T) {
 	if err := apply(t, tool); err != nil {
 		t.Fatal(err)
 	}
+	// Each entry is a request or two, however many there are.
+	if s.lists > 8 || len(s.writes) != len(s.entries)+1 {
+		t.Errorf("%d lists and %d writes for %d entries", s.lists, len(s.writes), len(s.entries))
+	}
+	s.lists = 0
 	was, _ := plan(t, large(1, 120), Options{})
 	is, _ := plan(t, s.document, Options{})
 	if is.Count(Carried)+is.Count(Shadowed) != 0 || is.Count(Left) != was.Count(Left) || len(s.entries) != was.Count(Carried) {

@@ -21,8 +21,12 @@ import (
 // Backup is what was there before a migration. In a file it is manifests.
 type Backup struct {
 	AWSAuth     awsauth.Document // nil: it was not migrated
+	Removes     bool             // the migration takes from AWSAuth what it carries
 	Overwritten []v1alpha1.AccessEntry
 }
+
+// removes is the annotation of a backup's ConfigMap that says Backup.Removes.
+const removes = "iam-authenticator.dev/migration-removes"
 
 // Marshal returns the backup as YAML documents.
 func (b Backup) Marshal() ([]byte, error) {
@@ -35,11 +39,15 @@ func (b Backup) Marshal() ([]byte, error) {
 	}
 	out.WriteString("# Written by 'authenticator migrate'; 'authenticator migrate undo --backup FILE' takes the migration back.\n")
 	if b.AWSAuth != nil {
-		if err := write(&corev1.ConfigMap{
+		cm := &corev1.ConfigMap{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: configmap.Namespace, Name: configmap.Name},
 			Data:       b.AWSAuth,
-		}); err != nil {
+		}
+		if b.Removes {
+			cm.Annotations = map[string]string{removes: "true"}
+		}
+		if err := write(cm); err != nil {
 			return nil, err
 		}
 	}
@@ -66,9 +74,14 @@ func ParseBackup(data []byte) (Backup, error) {
 		}
 		switch kind.Kind {
 		case "ConfigMap":
-			if b.AWSAuth, err = parseConfigMap(object); err != nil {
+			var annotated metav1.PartialObjectMetadata
+			if b.AWSAuth, err = parseConfigMap(object); err == nil {
+				err = json.Unmarshal(object, &annotated)
+			}
+			if err != nil {
 				return b, err
 			}
+			b.Removes = annotated.Annotations[removes] == "true"
 		case "AccessEntry":
 			var e v1alpha1.AccessEntry
 			if err := json.Unmarshal(object, &e); err != nil {

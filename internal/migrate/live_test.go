@@ -36,7 +36,7 @@ func TestIdentityMappingsAreReadFromAllPages(t *testing.T) {
 	if err := tool.Apply(t.Context(), NewPlan(source, Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.entries) != 2 || s.entries["user.111122223333.b"].Labels[Label] != IdentityMappings || len(*lines) != 2 {
+	if len(s.entries) != 2 || s.entries["user.111122223333.b"].Labels[Label] != IdentityMappings || len(*lines) != 3 {
 		t.Errorf("%+v, said %q", s.entries, *lines)
 	}
 	wantError(t, tool.Undo(t.Context(), Backup{}), "no ConfigMap aws-auth", "migrated-from=iamidentitymappings")

@@ -38,12 +38,16 @@ func (p Proof) String() string {
 
 // Err returns an error that explains the differences, if there are any.
 func (p Proof) Err() error {
-	const most = 5
 	if len(p.Differences) == 0 {
 		return nil
 	}
-	shown := strings.Join(p.Differences[:min(most, len(p.Differences))], "\n  ")
-	return fmt.Errorf("%d logins would differ, so nothing is done; map these principals by hand:\n  %s", len(p.Differences), shown)
+	return fmt.Errorf("%d logins would differ, so nothing is done; map these principals by hand:\n  %s", len(p.Differences), p.shown())
+}
+
+// shown returns the first few differences.
+func (p Proof) shown() string {
+	const most = 5
+	return strings.Join(p.Differences[:min(most, len(p.Differences))], "\n  ")
 }
 
 // Prove compares the logins of every principal in the source by the source alone with
@@ -58,17 +62,12 @@ func (p *Plan) Prove(ctx context.Context) (Proof, error) {
 		}
 	}
 	rest := slices.DeleteFunc(slices.Clone(s.mappings), func(m *mapper.Mapping) bool { return gone[m] })
-	return p.prove(ctx,
-		newIndexed(s.backend, s.mappings, s.accounts),
-		newIndexed(s.backend, rest, s.accounts))
+	return p.prove(ctx, accessEntryMapper(p.Entries()), s.mapper(), newIndexed(s.backend, rest, s.accounts))
 }
 
-// prove compares, with the source as it is left by the migration.
-func (p *Plan) prove(ctx context.Context, whole, rest mapper.Mapper) (Proof, error) {
-	made, err := accessEntryMapper(p.Entries())
-	if err != nil {
-		return Proof{}, err
-	}
+// prove compares, with the access entries that are made and with the source as it is left
+// by the migration.
+func (p *Plan) prove(ctx context.Context, made, whole, rest mapper.Mapper) (Proof, error) {
 	o := mapper.ChainOptions{NodeNames: anyNode{}}
 	before := mapper.NewChain([]mapper.Mapper{whole}, o)
 	after := []*mapper.Chain{mapper.NewChain([]mapper.Mapper{made, whole}, o), mapper.NewChain([]mapper.Mapper{made, rest}, o)}
@@ -135,23 +134,25 @@ func (o outcome) String() string {
 	return fmt.Sprintf("%q in %q", o.username, o.groups)
 }
 
-// accessEntryMapper returns what the server makes of access entries.
-func accessEntryMapper(list []*v1alpha1.AccessEntry) (mapper.Mapper, error) {
+// accessEntryMapper returns what the server makes of access entries, of which several for
+// one principal follow each other and the last stands. One with a mistake refuses whom it
+// is for, if it can be told who that is.
+func accessEntryMapper(list []*v1alpha1.AccessEntry) mapper.Mapper {
 	var mappings []*mapper.Mapping
 	for _, a := range list {
 		p, err := iam.ParsePrincipal(a.Spec.PrincipalARN)
-		if err = errors.Join(err, a.Validate().ToAggregate()); err != nil {
-			return nil, fmt.Errorf("access entry %s: %w", a.Name, err)
+		if err != nil {
+			continue
 		}
 		e := mapper.Entry{Source: mapper.Source{Section: a.Name, Index: -1, ARN: a.Spec.PrincipalARN}, Principal: p, UserID: a.Spec.PrincipalID}
 		e.Username, e.Groups = effective(a)
 		m, err := mapper.NewMapping(e)
-		if err != nil {
-			return nil, fmt.Errorf("access entry %s: %w", a.Name, err)
+		if err = errors.Join(err, a.Validate().ToAggregate()); err != nil {
+			m = mapper.NewRefusal(e, err.Error())
 		}
 		mappings = append(mappings, m)
 	}
-	return newIndexed(config.BackendAccessEntry, mappings, nil), nil
+	return newIndexed(config.BackendAccessEntry, mappings, nil)
 }
 
 // effective returns the username and groups that an entry gives.

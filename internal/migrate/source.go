@@ -174,6 +174,9 @@ func (s *Source) standing() map[string]*mapper.Mapping {
 	return standing
 }
 
+// mapper returns what the server makes of the source.
+func (s *Source) mapper() mapper.Mapper { return newIndexed(s.backend, s.mappings, s.accounts) }
+
 // indexed is an index as a mapper.Mapper.
 type indexed struct {
 	name string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 	if err != nil {
 		return fmt.Errorf("the backup: %w", err)
 	}
-	existing, err := t.existing(ctx)
+	existing, _, err := t.existing(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,10 +42,10 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 	}
 	made, changed := madeEntries(existing, overwritten, source.standing())
 	if len(changed) > 0 {
-		return fmt.Errorf("%d access entries were changed since the migration, so nothing was taken back; take the label %s from those that are to stay:\n  %s",
+		return fmt.Errorf("%d access entries were changed since the migration, so nothing was taken back; take the label %s from those that are to stay, or the backup of an earlier run if that overwrote them:\n  %s",
 			len(changed), Label, strings.Join(changed, "\n  "))
 	}
-	restored, err := t.restore(ctx, b.AWSAuth, existing)
+	restored, err := t.restore(ctx, b, existing)
 	if err != nil {
 		return err
 	}
@@ -59,9 +60,9 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 		what := "deleted"
 		if old, ok := overwritten[p.Key()]; ok {
 			what = "restored"
-			_, _, err = t.Entries.Update(ctx, e.Spec.PrincipalARN, restoreEntry(e, old))
+			_, _, err = t.Entries.UpdateObject(ctx, e.Name, e.Spec.PrincipalARN, restoreEntry(e, old))
 		} else {
-			_, err = t.Entries.Delete(ctx, e.Spec.PrincipalARN)
+			err = t.Entries.DeleteObject(ctx, &e)
 		}
 		if err != nil {
 			return fmt.Errorf("%w; the same command goes on where it ended", err)
@@ -81,7 +82,7 @@ func madeEntries(existing map[string][]v1alpha1.AccessEntry, overwritten map[str
 			}
 			wasUID, want := e.UID, int64(1)
 			if old, ok := overwritten[key]; ok {
-				if e.UID == old.UID && e.Generation == old.Generation { // not yet overwritten, or changed back
+				if e.UID == old.UID && reflect.DeepEqual(e.Spec, old.Spec) { // not yet overwritten, or changed back
 					continue
 				}
 				wasUID, want = old.UID, old.Generation+1
@@ -106,30 +107,38 @@ func restoreEntry(seen, old v1alpha1.AccessEntry) func(*v1alpha1.AccessEntry) er
 		}
 		e.Spec = *old.Spec.DeepCopy()
 		e.Labels = maps.Clone(e.Labels)
-		delete(e.Labels, Label)
+		if from, ok := old.Labels[Label]; ok { // an earlier migration made it
+			e.Labels[Label] = from
+		} else {
+			delete(e.Labels, Label)
+		}
 		return nil
 	}
 }
 
-// restore gives aws-auth the text of the backup, if all that it lacks was removed
-// because access entries stand in its place.
-func (t *Tool) restore(ctx context.Context, backup awsauth.Document, existing map[string][]v1alpha1.AccessEntry) (bool, error) {
+// restore gives aws-auth the text of the backup, if all that it lacks was removed by the
+// migration because access entries stand in its place. What somebody else removed was
+// meant to be gone.
+func (t *Tool) restore(ctx context.Context, b Backup, existing map[string][]v1alpha1.AccessEntry) (bool, error) {
 	restored := false
 	err := t.AWSAuth.Change(ctx, func(now awsauth.Document) (awsauth.Document, error) {
 		restored = false
-		if equalTexts(now, backup) {
+		if equalTexts(now, b.AWSAuth) {
 			return now, nil
 		}
-		removed, err := withoutMissing(backup, now, existing)
-		if err != nil {
-			return nil, err
+		removed := b.AWSAuth
+		if b.Removes {
+			var err error
+			if removed, err = withoutMissing(b.AWSAuth, now, existing); err != nil {
+				return nil, err
+			}
 		}
 		if !equalTexts(now, removed) {
 			return nil, errors.New("aws-auth was changed since the migration, so nothing was taken back:\n" + awsauth.Diff(removed, now) +
-				"Put the mappings that are missing back by hand (they are in the backup), then delete the access entries with kubectl delete accessentries -l " + Label + "=" + AWSAuth)
+				"Take the backup of the run with --remove, if that removed them. Else put the mappings that are missing back by hand (they are in the backup), then delete the access entries with kubectl delete accessentries -l " + Label + "=" + AWSAuth)
 		}
 		restored = true
-		return backup, nil
+		return b.AWSAuth, nil
 	})
 	if err == nil && restored {
 		t.Progress("Restored aws-auth")
@@ -148,7 +157,7 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 	if err != nil {
 		return nil, err
 	}
-	after := backup
+	var removed []awsauth.Entry
 	for _, e := range slices.Backward(all) {
 		p, err := iam.ParsePrincipal(e.ARN)
 		if err != nil || e.Problem != "" || len(existing[p.Key()]) == 0 {
@@ -158,11 +167,9 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 			present = slices.Delete(present, i, i+1)
 			continue
 		}
-		if after, err = after.Remove(e); err != nil {
-			return nil, err
-		}
+		removed = append(removed, e)
 	}
-	return after, nil
+	return backup.Remove(removed...)
 }
 
 // sameEntry tells whether two entries say the same, wherever they stand.

@@ -76,6 +76,13 @@ func (p *Pseudonyms) Of(name string) string {
 	return "p-" + hex.EncodeToString(mac.Sum(sum[:0])[:sha256.Size/2])
 }
 
+// IsPseudonym tells whether a name has the form of a pseudonym.
+func IsPseudonym(name string) bool {
+	digits, ok := strings.CutPrefix(name, "p-")
+	sum, err := hex.DecodeString(digits)
+	return ok && err == nil && len(sum) == sha256.Size/2 && digits == strings.ToLower(digits)
+}
+
 // ARN returns a principal's ARN with pseudonyms in the place of the session name, and of
 // the names of users, whose letter case doesn't count. Roles keep theirs.
 func (p *Pseudonyms) ARN(arn string) string {

@@ -17,6 +17,19 @@ func newPseudonyms(t testing.TB, path, key string) *Pseudonyms {
 	return p
 }
 
+func TestIsPseudonym(t *testing.T) {
+	p := newPseudonyms(t, filepath.Join(t.TempDir(), "key"), strings.Repeat("k", minKey))
+	for name, want := range map[string]bool{
+		p.Of("alice"): true, p.Of("x"): true,
+		"": false, "p-": false, "alice": false, "p-alice": false,
+		p.Of("alice") + "0": false, strings.ToUpper(p.Of("alice")): false, strings.TrimPrefix(p.Of("alice"), "p-"): false,
+	} {
+		if IsPseudonym(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+}
+
 func TestPseudonymsStandForNamesOfPeople(t *testing.T) {
 	l, path := newLog(t, Options{Pseudonyms: newPseudonyms(t, filepath.Join(t.TempDir(), "key"), strings.Repeat("k", 40))})
 	role := example()
