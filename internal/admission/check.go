@@ -48,27 +48,10 @@ func checkAWSAuth(r request, o lint.Options) (v verdict) {
 	if allowed {
 		return v
 	}
-	losses, err := awsauth.Losses(readable(before.Data), readable(after.Data), nil)
-	if err != nil {
-		v.warnings = append(v.warnings, "what this takes away can't be told: "+err.Error())
-		return v
-	}
-	for _, loss := range losses {
+	for _, loss := range awsauth.Losses(before.Data, after.Data, awsauth.LossOptions{Partition: o.Partition, ReservedPrefixes: o.ReservedPrefixes}) {
 		v.errors = append(v.errors, fmt.Sprintf("this takes away %s; if that is meant, annotate it %s=true first", loss, AllowLoss))
 	}
 	return v
-}
-
-// readable returns the sections that can be read. One that can't gives nobody access that
-// could be taken away, and must not hide what another loses.
-func readable(d awsauth.Document) awsauth.Document {
-	sections := awsauth.Document{}
-	for name, text := range d {
-		if _, err := (awsauth.Document{name: text}).Entries(); err == nil {
-			sections[name] = text
-		}
-	}
-	return sections
 }
 
 // checkAccessEntry refuses an access entry with mistakes that it didn't have.

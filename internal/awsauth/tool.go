@@ -47,10 +47,7 @@ func (t *Tool) Run(ctx context.Context, change Change) (Result, error) {
 		if err := t.check(before, after, &result); err != nil {
 			return nil, err
 		}
-		losses, err := Losses(before, after, caller)
-		if err != nil {
-			return nil, err
-		}
+		losses := Losses(before, after, LossOptions{Caller: caller})
 		if callerErr != nil {
 			losses = append(losses, fmt.Sprintf("perhaps your own access, as the API server does not say who you are: %v", callerErr))
 		}

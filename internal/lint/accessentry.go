@@ -154,7 +154,7 @@ func (c *checker) shadows() {
 		byKey[key] = l
 	}
 	for _, m := range c.configMap {
-		l, ok := byKey[sample(m.entry).MapKey]
+		l, ok := byKey[m.entry.Principal.Key()]
 		if !ok || !l.bare || len(m.entry.Groups) == 0 {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/iam-authenticator/authenticator/internal/trial"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 )
@@ -144,7 +145,7 @@ func mapsAsWritten(t *testing.T, text string, g generated) {
 		t.Fatalf("clean, but %v\n%s", err, text)
 	}
 	index, _ := mapper.NewIndex(doc.Mappings(), doc.Accounts.Accounts)
-	chain := mapper.NewChain([]mapper.Mapper{onlyMapper{aws, index}}, mapper.ChainOptions{})
+	chain := mapper.NewChain([]mapper.Mapper{trial.Source{Backend: aws, Index: index}}, mapper.ChainOptions{})
 	for _, w := range g.entries {
 		arn, id := w.arn, "AIDAEXAMPLE"
 		if name, ok := strings.CutPrefix(arn, "arn:aws:iam::111122223333:role/"); ok {
