@@ -1,7 +1,6 @@
 package awsauth
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/iam-authenticator/authenticator/internal/lint"
@@ -24,16 +23,17 @@ func (f Finding) same(other Finding) bool {
 // Lint returns what "authenticator lint" says, but for what changes have notes of their
 // own about: duplicates, and what matters to other authenticators only.
 func Lint(d Document) []Finding {
-	manifest, err := json.Marshal(map[string]any{
+	data := map[string]any{}
+	for name, text := range d {
+		data[name] = text
+	}
+	object := map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]string{"namespace": configmap.Namespace, "name": configmap.Name},
-		"data":     d,
-	})
-	if err != nil { // a map of strings always can be
-		return []Finding{{Error: true, Message: err.Error()}}
+		"metadata": map[string]any{"namespace": configmap.Namespace, "name": configmap.Name},
+		"data":     data,
 	}
 	var findings []Finding
-	for _, f := range lint.Check(configmap.Name, manifest, lint.Options{}) {
+	for _, f := range lint.CheckObject(configmap.Name, object, lint.Options{}) {
 		if f.Severity == lint.Info || f.Rule == "duplicate" {
 			continue
 		}

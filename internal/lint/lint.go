@@ -82,6 +82,15 @@ func Check(name string, data []byte, o Options) []Finding {
 	return CheckAll([]Input{{Name: name, Data: data}}, o)
 }
 
+// CheckObject is Check for a Kubernetes object that has been decoded from JSON, as the
+// API server has it. It has no lines; those of a text inside it count from there.
+func CheckObject(name string, object map[string]any, o Options) []Finding {
+	c := checker{options: o}
+	c.document(&text{file: name, decoded: true}, nodeOf(object), true)
+	c.shadows()
+	return c.sorted(map[string]int{})
+}
+
 // CheckAll is Check for files that belong together: an access entry in one may hide
 // a mapping in another. Findings are in the order of the files.
 func CheckAll(inputs []Input, o Options) []Finding {
@@ -92,6 +101,11 @@ func CheckAll(inputs []Input, o Options) []Finding {
 		c.file(newText(in.Name, in.Data))
 	}
 	c.shadows()
+	return c.sorted(order)
+}
+
+// sorted returns the findings in the order of the files and their lines.
+func (c *checker) sorted(order map[string]int) []Finding {
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column), cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))

@@ -119,9 +119,35 @@ func TestCleanMapsEveryoneAndSkippedIsNamed(t *testing.T) {
 			t.Fatalf("a good text has findings: %+v\n%s", findings, text)
 		}
 		skipped += skippedIsNamed(t, text, g.sections, findings)
+		sameDecoded(t, g.sections)
 	}
 	if clean < 300 || skipped < 300 {
 		t.Errorf("%d clean texts and %d skipped entries, want at least 300 of each", clean, skipped)
+	}
+}
+
+// sameDecoded checks that an object in JSON is found to be the same as a text and as
+// what it decodes to.
+func sameDecoded(t *testing.T, sections map[string]string) {
+	t.Helper()
+	var object map[string]any
+	data, err := json.Marshal(map[string]any{"kind": "ConfigMap", "metadata": map[string]string{"name": "aws-auth", "namespace": "kube-system"}, "data": sections})
+	if err == nil {
+		err = json.Unmarshal(data, &object)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func(findings []Finding) (all []string) {
+		for _, f := range findings {
+			message, _, _ := strings.Cut(f.Message, " on line ") // which counts differently
+			all = append(all, f.Rule+" "+f.Entry+" "+f.Principal+": "+message)
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	if text, decoded := said(Check("f", data, Options{})), said(CheckObject("f", object, Options{})); !slices.Equal(text, decoded) {
+		t.Fatalf("as a text: %q\ndecoded: %q", text, decoded)
 	}
 }
 
