@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -75,6 +76,7 @@ func checkAccessEntry(r request, o lint.Options) verdict {
 // compare has the linter look at an object before and after. Mistakes that were there
 // before don't keep anybody from mending others.
 func compare(r request, o lint.Options) (v verdict) {
+	o.MaxFindings = math.MaxInt // what is not compared would hide mistakes, or refuse to mend them
 	after, afterOK := decode(r.Object)
 	before, beforeOK := decode(r.OldObject)
 	if !afterOK || !beforeOK {

@@ -2,6 +2,7 @@ package awsauth
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/iam-authenticator/authenticator/internal/lint"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
@@ -15,10 +16,13 @@ type Finding struct {
 	Message   string
 }
 
-// same tells whether both are about one mistake, wherever its entry stands.
-func (f Finding) same(other Finding) bool {
-	return f.Rule == other.Rule && f.Principal == other.Principal && f.Error == other.Error
+// mistake is a finding without its place, which moves with what changes before it.
+type mistake struct {
+	rule, principal string
+	error           bool
 }
+
+func (f Finding) mistake() mistake { return mistake{f.Rule, f.Principal, f.Error} }
 
 // Lint returns what "authenticator lint" says, but for what changes have notes of their
 // own about: duplicates, and what matters to other authenticators only.
@@ -33,7 +37,7 @@ func Lint(d Document) []Finding {
 		"data":     data,
 	}
 	var findings []Finding
-	for _, f := range lint.CheckObject(configmap.Name, object, lint.Options{}) {
+	for _, f := range lint.CheckObject(configmap.Name, object, lint.Options{MaxFindings: math.MaxInt}) {
 		if f.Severity == lint.Info || f.Rule == "duplicate" {
 			continue
 		}

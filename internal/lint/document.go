@@ -311,8 +311,10 @@ func value(n *yaml.Node, name string) string {
 }
 
 // short cuts a value to a length that a message bears.
-func short(s string) string {
-	const most = 64
+func short(s string) string { return cut(s, 64) }
+
+// cut cuts a text to a length in bytes.
+func cut(s string, most int) string {
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}

@@ -102,6 +102,8 @@ var ruleTests = []struct {
 	{accessEntry, "version", strings.Replace(entryHead, "v1alpha1", "v1", 1), "1:13", "", "v1alpha1"},
 	{accessEntry, "no name", strings.Replace(entryHead, "  name: a", "  labels: {}", 1), "4:3", "", ""},
 
+	{moreFindings, "", strings.Repeat("- 1\n", 1001), "1:1", "", "mend these first"},
+
 	{configMapNamespace, "", strings.Replace(configMap, "  namespace: kube-system\n", "", 1), "4:3", "", "kube-system"},
 	{unreadKey, "of the data", configMap + "  notes: |\n    []\n", "7:3", "", ""},
 	{unreadKey, "of a mapping file", "mapRoles: []\ncomment: a\n", "2:1", "mapRoles: []\nVersion: '1'\n", ""},
@@ -298,14 +300,15 @@ func TestPositionsInText(t *testing.T) {
 }
 
 func TestEntriesBeyondTheBoundAreStillNamed(t *testing.T) {
-	text := strings.Repeat("- username: 1\n", maxDiagnosed+10)
+	const many = maxAsked/10 + 10
+	text := strings.Repeat("- username: 1\n", many)
 	lines := map[int]bool{}
-	for _, f := range Check("f", []byte(text), Options{}) {
+	for _, f := range Check("f", []byte(text), Options{MaxFindings: 2 * many}) {
 		if f.Severity == Error {
 			lines[f.Line] = true
 		}
 	}
-	if len(lines) != maxDiagnosed+10 {
-		t.Errorf("errors on %d lines, want %d", len(lines), maxDiagnosed+10)
+	if len(lines) != many {
+		t.Errorf("errors on %d lines, want %d", len(lines), many)
 	}
 }

@@ -47,6 +47,8 @@ type located struct {
 	at     point
 	fields fields
 	bare   bool // an access entry without groups and policies
+
+	skipped bool // by the server
 }
 
 // mappings checks the sections in a node of a file: the server's part of its
@@ -90,14 +92,14 @@ func (c *checker) section(t *text, name string, root *yaml.Node, o mapper.ParseO
 		return s
 	}
 	s.list = resolve(root)
-	byEntry := map[int][]mapper.Problem{}
-	for _, p := range s.parsed.Problems {
-		byEntry[p.Source.Index] = append(byEntry[p.Source.Index], p)
-	}
-	for i, entry := range s.entries() {
-		if problems := byEntry[i]; len(problems) > 0 {
-			c.diagnose(s, entry, problems, o)
+	entries := s.entries()
+	for rest := s.parsed.Problems; len(rest) > 0; { // in the order of the entries
+		i, n := rest[0].Source.Index, 1
+		for n < len(rest) && rest[n].Source.Index == i {
+			n++
 		}
+		c.diagnose(s, entries[i], rest[:n], o)
+		rest = rest[n:]
 	}
 	return s
 }
@@ -118,7 +120,6 @@ func (c *checker) sections(s source, found []section) {
 		s.reserved = c.options.ReservedPrefixes
 	}
 	var doc mapper.Document
-	var entries int
 	at := map[string]located{}
 	for _, f := range found {
 		switch f.name {
@@ -130,11 +131,18 @@ func (c *checker) sections(s source, found []section) {
 			doc.Accounts = f.parsed
 			c.accounts(f)
 		}
-		entries += len(f.entries())
+		skipped := map[int]bool{}
+		for _, p := range f.parsed.Problems {
+			if p.Severity == mapper.Skipped {
+				skipped[p.Source.Index] = true
+			}
+		}
 		for _, m := range f.parsed.Mappings {
 			e := m.Entry()
 			n := f.entries()[e.Source.Index]
-			l := located{entry: e, place: placeOf(e.Source), at: f.text.of(n), fields: fieldsOf(f.text, n)}
+			l := located{entry: e, place: placeOf(e.Source), at: f.text.of(n), skipped: skipped[e.Source.Index]}
+			// What the server did not read may be large, and stand in every entry.
+			l.fields = fieldsOf(f.text, n, !l.skipped)
 			at[l.place] = l
 		}
 	}
@@ -142,15 +150,9 @@ func (c *checker) sections(s source, found []section) {
 	for _, p := range duplicates {
 		c.duplicate(s, index, p, at)
 	}
-	skipped := map[string]bool{}
-	for _, p := range doc.Problems() {
-		if p.Severity == mapper.Skipped {
-			skipped[placeOf(p.Source)] = true
-		}
-	}
 	var inForce []located
 	for _, m := range doc.Mappings() {
-		if l := at[placeOf(m.Entry().Source)]; !skipped[l.place] {
+		if l := at[placeOf(m.Entry().Source)]; !l.skipped {
 			inForce = append(inForce, l)
 			c.doubts(l)
 			c.trial(s, index, l)
@@ -235,12 +237,15 @@ type fields struct {
 	values map[string]*yaml.Node
 }
 
-func fieldsOf(t *text, n *yaml.Node) fields {
+func fieldsOf(t *text, n *yaml.Node, merges bool) fields {
 	f := fields{t, map[string]*yaml.Node{}}
 	for key, v := range pairs(n) {
 		v = resolve(v)
 		if key.Tag == "!!merge" {
-			for name, value := range fieldsOf(t, v).values {
+			if !merges {
+				continue
+			}
+			for name, value := range fieldsOf(t, v, true).values {
 				if f.values[name] == nil {
 					f.values[name] = value
 				}

@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -16,22 +15,17 @@ const anySession = "i-0123456789abcdef0"
 // Session returns a session name that the entry takes or, with ErrNoSession, one that it
 // refuses.
 func Session(e mapper.Entry) (string, error) {
-	names := names{}
+	if e.SessionNamePattern == "" || e.Principal.Kind == iam.User || e.Principal.Kind == iam.Root {
+		return anySession, nil // no pattern, or one that its entry may not have
+	}
+	var names names
+	if e.Principal.Kind == iam.FederatedUser {
+		names.only = e.Principal.Name
+	}
 	for _, template := range append([]string{e.Username}, e.Groups...) {
 		names.ofInstances = names.ofInstances || strings.Contains(template, "{{EC2PrivateDNSName}}")
 	}
-	pattern := `\A(?:` + e.SessionNamePattern + `)\z` // as the mapper has it
-	whole, err := regexp.Compile(pattern)
-	switch {
-	case err != nil || e.SessionNamePattern == "" || e.Principal.Kind == iam.User || e.Principal.Kind == iam.Root:
-		return anySession, nil // no pattern, or one that its entry may not have
-	case e.Principal.Kind == iam.FederatedUser && !whole.MatchString(e.Principal.Name):
-		return "", ErrNoSession
-	case e.Principal.Kind == iam.FederatedUser || whole.MatchString(anySession):
-		return anySession, nil
-	}
-	// What a regexp.Regexp is made of, with the same flags.
-	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	parsed, err := syntax.Parse(`\A(?:`+e.SessionNamePattern+`)\z`, syntax.Perl) // as the mapper has it
 	if err != nil {
 		return anySession, ErrNoSession
 	}
@@ -39,14 +33,17 @@ func Session(e mapper.Entry) (string, error) {
 	if err != nil {
 		return anySession, ErrNoSession
 	}
-	if name, ok := names.match(program); ok && whole.MatchString(name) {
+	if name, ok := names.match(program); ok {
 		return name, nil
 	}
 	return anySession, ErrNoSession
 }
 
 // names are the session names that are searched.
-type names struct{ ofInstances bool }
+type names struct {
+	ofInstances bool
+	only        string // of a federated user
+}
 
 const (
 	// The characters of session names, and how many there are:
@@ -61,6 +58,8 @@ const (
 // chars returns the characters that may stand at a place, from 0.
 func (n names) chars(at int) string {
 	switch {
+	case n.only != "":
+		return n.only[min(at, len(n.only)):min(at+1, len(n.only))]
 	case n.ofInstances && at < 2:
 		return "i-"[at : at+1]
 	case n.ofInstances:
@@ -72,10 +71,14 @@ func (n names) chars(at int) string {
 
 // mayEnd tells whether a name may have a length.
 func (n names) mayEnd(length int) bool {
-	if n.ofInstances {
+	switch {
+	case n.only != "":
+		return length == len(n.only)
+	case n.ofInstances:
 		return length == len("i-01234567") || length == len(anySession)
+	default:
+		return length >= minSession && length <= maxSession
 	}
-	return length >= minSession && length <= maxSession
 }
 
 // What stands before or behind a place. Classes are bits.
@@ -110,7 +113,7 @@ type reached struct {
 }
 
 // maxStates bounds the search: what takes more is no pattern that people write.
-const maxStates = 1 << 18
+const maxStates = 1 << 14
 
 // match returns the shortest name that the program matches, if it finds one.
 func (n names) match(program *syntax.Prog) (string, bool) {

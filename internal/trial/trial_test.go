@@ -71,6 +71,16 @@ func TestSessionsOfNodesAreThoseOfInstances(t *testing.T) {
 	}
 }
 
+func TestASessionOfAFederatedUserIsItsName(t *testing.T) {
+	for pattern, ok := range map[string]bool{"bob": true, "b.*": true, "alice": false, "bo": false} {
+		e := entry(t, "arn:aws:sts::111122223333:federated-user/bob", "u")
+		e.SessionNamePattern = pattern
+		if name, err := Session(e); (err == nil) != ok || ok && name != "bob" {
+			t.Errorf("%s: %q, %v", pattern, name, err)
+		}
+	}
+}
+
 // FuzzSession checks that what is said to have no session refuses some likely ones.
 func FuzzSession(f *testing.F) {
 	f.Add(`\b[^@]+@example\.com$`, "alice@example.com")
