@@ -93,20 +93,45 @@ func appendEntry(data string, e Entry) (string, error) {
 	return l.append(l.style().entry(e.Section, e))
 }
 
-// Remove takes an entry out.
-func (d Document) Remove(e Entry) (Document, error) {
-	before, err := d.section(e.Section)
-	if err != nil {
-		return nil, err
+// Remove takes entries out. It takes as long for many as for one, but for what is
+// written.
+func (d Document) Remove(entries ...Entry) (Document, error) {
+	after := d
+	for _, name := range sections {
+		gone := map[int]bool{}
+		for _, e := range entries {
+			if e.Section == name {
+				gone[e.Index] = true
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		before, err := d.section(name)
+		if err != nil {
+			return nil, err
+		}
+		data, err := removeEntries(d[name], gone)
+		if err != nil {
+			if len(entries) == 1 {
+				name = entries[0].String()
+			}
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		var want []meaning
+		for i, m := range before.meanings() {
+			if !gone[i] {
+				want = append(want, m)
+			}
+		}
+		if after, err = after.with(name, data, want); err != nil {
+			return nil, err
+		}
 	}
-	data, err := removeEntry(d[e.Section], e.Index)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e, err)
-	}
-	return d.with(e.Section, data, slices.Delete(before.meanings(), e.Index, e.Index+1))
+	return after, nil
 }
 
-func removeEntry(data string, index int) (string, error) {
+func removeEntries(data string, gone map[int]bool) (string, error) {
 	t, err := parseText(data)
 	if err != nil {
 		return "", err
@@ -115,7 +140,7 @@ func removeEntry(data string, index int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return l.remove(index)
+	return l.removeAll(gone)
 }
 
 // Patch says what to change of an entry. What is nil stays.

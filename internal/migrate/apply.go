@@ -309,11 +309,9 @@ func (t *Tool) remove(ctx context.Context, p *Plan) error {
 		if err = cmp.Or(err, changedMeanwhile(missing)); err != nil {
 			return nil, err
 		}
-		after := before
-		for _, e := range slices.Backward(found) { // so that the places of the others stay right
-			if after, err = after.Remove(e); err != nil {
-				return nil, err
-			}
+		after, err := before.Remove(found...)
+		if err != nil {
+			return nil, err
 		}
 		if err := p.proveRemoval(ctx, before, after); err != nil {
 			return nil, err

@@ -148,7 +148,7 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 	if err != nil {
 		return nil, err
 	}
-	after := backup
+	var missing []awsauth.Entry
 	for _, e := range slices.Backward(all) {
 		p, err := iam.ParsePrincipal(e.ARN)
 		if err != nil || e.Problem != "" || len(existing[p.Key()]) == 0 {
@@ -158,11 +158,9 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 			present = slices.Delete(present, i, i+1)
 			continue
 		}
-		if after, err = after.Remove(e); err != nil {
-			return nil, err
-		}
+		missing = append(missing, e)
 	}
-	return after, nil
+	return backup.Remove(missing...)
 }
 
 // sameEntry tells whether two entries say the same, wherever they stand.
