@@ -318,6 +318,64 @@ func TestDeleteSparesAnEntryThatIsNotTheOneFound(t *testing.T) {
 	}
 }
 
+func TestDeleteUnchangedSparesWhatSomebodyChanged(t *testing.T) {
+	for rule, c := range map[string]struct {
+		meanwhile func(s *apiServer) // once, right before the entry would be deleted
+		want      string             // what the error says
+		left      bool
+	}{
+		"nobody does anything": {func(*apiServer) {}, "", false},
+		"the spec changes":     {func(s *apiServer) { s.putEntry("e", adminsARN, "more") }, "was changed meanwhile", true},
+		"made anew": {func(s *apiServer) {
+			s.mu.Lock()
+			delete(s.objects, "e")
+			s.mu.Unlock()
+			s.putEntry("e", adminsARN)
+		}, "was changed meanwhile", true},
+		"a label is taken": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			meta := s.objects["e"]["metadata"].(map[string]any)
+			meta["labels"], meta["resourceVersion"] = map[string]any{"mine": "yes"}, "x"
+		}, "was changed meanwhile", true},
+		"the status changes": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.objects["e"]["metadata"].(map[string]any)["resourceVersion"] = "x"
+		}, "", false},
+		"it goes": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.objects, "e")
+		}, "", false},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			s := newAPIServer()
+			s.putEntry("e", adminsARN)
+			client, _ := s.client(t, DryRunNone)
+			seen, err := client.Get(t.Context(), adminsARN)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var once sync.Once
+			s.before = func(r *http.Request) {
+				if r.Method == http.MethodDelete {
+					once.Do(func() { c.meanwhile(s) })
+				}
+			}
+			err = client.DeleteUnchanged(t.Context(), seen)
+			if c.want == "" && err != nil {
+				t.Error(err)
+			} else if c.want != "" {
+				wantError(t, err, c.want)
+			}
+			if left := len(s.names()) > 0; left != c.left {
+				t.Errorf("left: %t", left)
+			}
+		})
+	}
+}
+
 func TestDryRunsStoreNothing(t *testing.T) {
 	for dryRun, wantWrites := range map[DryRun]int{DryRunClient: 0, DryRunServer: 3} {
 		s := newAPIServer()

@@ -61,7 +61,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 			what = "restored"
 			_, _, err = t.Entries.Update(ctx, e.Spec.PrincipalARN, restoreEntry(e, old))
 		} else {
-			_, err = t.Entries.Delete(ctx, e.Spec.PrincipalARN)
+			err = t.Entries.DeleteUnchanged(ctx, &e)
 		}
 		if err != nil {
 			return fmt.Errorf("%w; the same command goes on where it ended", err)
