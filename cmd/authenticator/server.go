@@ -183,7 +183,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	}
 	var others map[string]http.Handler
 	if s.AdmissionWebhook {
-		others = admission.Handlers(lint.Options{Partition: s.Partition}, log)
+		others = admission.Handlers(lint.Options{Partition: s.Partition, ReservedPrefixes: reservedPrefixes(s)}, log)
 	}
 	srv := server.New(server.Options{
 		Listener: webhook,

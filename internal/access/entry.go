@@ -128,9 +128,11 @@ func (s *source) addDocument(doc mapper.Document) {
 		}
 		s.entries = append(s.entries, &entry{Entry: m.Entry()})
 	}
-	for i, account := range doc.Accounts.Accounts {
+	seen := map[string]bool{}
+	for _, account := range doc.Accounts.Accounts {
 		place := mapper.Source{Section: mapper.MapAccounts, Index: -1}
-		if !slices.Contains(doc.Accounts.Accounts[:i], account) {
+		if !seen[account] {
+			seen[account] = true
 			s.entries = append(s.entries, &entry{Entry: mapper.Entry{Source: place}, account: account})
 		}
 	}

@@ -2,11 +2,13 @@ package access
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/iam-authenticator/authenticator/internal/trial"
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
@@ -21,6 +23,7 @@ const (
 	Replaced     Status = "Replaced"     // another entry of its source stands for the same principal
 	Shadowed     Status = "Shadowed"     // an earlier source decides for the principal
 	NeverMatches Status = "NeverMatches" // there is no such caller
+	NeverMaps    Status = "NeverMaps"    // it decides for its principal, and every login by it fails
 	Skipped      Status = "Skipped"      // it has a mistake in it
 	Unknown      Status = "Unknown"      // a source that goes before could not be read
 )
@@ -79,6 +82,9 @@ func (s *Sources) List(only *iam.Principal) List {
 		summary := ListSource{Name: source.Name(), Origin: source.origin}
 		if err := source.Status().Err; err != nil {
 			summary.Error = err.Error()
+			if _, ok := source.Mapper.(*unread); !ok {
+				summary.Error += "; a server that runs still lets in whom it mapped before"
+			}
 		}
 		for _, p := range source.problems {
 			summary.Problems = append(summary.Problems, p.String())
@@ -128,22 +134,21 @@ func listPolicy(p v1alpha1.AccessPolicy) ListPolicy {
 }
 
 // status says what an entry of the source with a number is worth: it asks the
-// sources, in order, about a caller that the entry is for.
+// sources, in order, about a caller that the entry is for, and then has the caller log
+// in.
 func (s *Sources) status(i int, e *entry) (Status, string) {
 	if e.account != "" {
 		return s.accountStatus(i, e.account)
 	}
-	id, err := e.caller()
-	if err == nil && e.PermissionSet == (mapper.PermissionSet{}) && e.Principal.Kind == 0 {
-		id.Partition = s.partition // of whom only the ID is known
-	}
+	id, err := s.caller(e)
+	noSession := errors.Is(err, trial.ErrNoSession)
 	switch {
 	case e.skipped != "":
 		if err == nil && s.stands(i, e, id) {
 			return Skipped, e.skipped + "; whom it names is refused"
 		}
 		return Skipped, e.skipped
-	case err != nil:
+	case err != nil && !noSession:
 		return NeverMatches, err.Error()
 	case id.Partition != s.partition:
 		return NeverMatches, fmt.Sprintf("it is in the partition %s, the server's is %s", id.Partition, s.partition)
@@ -151,8 +156,10 @@ func (s *Sources) status(i int, e *entry) (Status, string) {
 	for j, source := range s.list[:i+1] {
 		m, err := source.Lookup(id)
 		switch {
+		case err == nil && j == i && sameObject(m, e) && noSession:
+			return NeverMaps, trial.ErrNoSession.Error()
 		case err == nil && j == i && sameObject(m, e):
-			return InForce, ""
+			return s.worth(id)
 		case err == nil && j == i:
 			return Replaced, source.place(m.Entry().Source) + " stands for the same principal"
 		case err == nil:
@@ -162,6 +169,27 @@ func (s *Sources) status(i int, e *entry) (Status, string) {
 		}
 	}
 	return NeverMatches, "no caller is found to be the one it names"
+}
+
+// worth says what the entry is worth that decides for a caller.
+func (s *Sources) worth(id iam.Identity) (Status, string) {
+	if _, err := s.login(id, func(source *source) mapper.Mapper { return source }); err != nil {
+		return NeverMaps, err.Error()
+	}
+	return InForce, ""
+}
+
+// login has the server's chain decide about a caller that is made up.
+func (s *Sources) login(id iam.Identity, as func(*source) mapper.Mapper) (mapper.User, error) {
+	mappers := make([]mapper.Mapper, len(s.list))
+	for i, source := range s.list {
+		mappers[i] = as(source)
+	}
+	o := s.chain
+	if o.NodeNames != nil {
+		o.NodeNames = trial.Nodes{} // which knows the instance that is made up, too
+	}
+	return mapper.NewChain(mappers, o).Map(context.Background(), id)
 }
 
 // stands tells whether the entry with a mistake in it refuses the caller.
@@ -190,11 +218,31 @@ func (s *Sources) accountStatus(i int, account string) (Status, string) {
 		case mapped && j < i:
 			return Shadowed, fmt.Sprintf("%s maps the account first", source.Name())
 		case mapped:
-			return InForce, ""
+			return s.accountWorth(account)
 		}
 	}
 	return NeverMatches, "the account is not mapped"
 }
+
+// accountWorth says what the mapping of an account is worth to those whom no entry
+// names.
+func (s *Sources) accountWorth(account string) (Status, string) {
+	p := iam.Principal{Kind: iam.Role, Partition: s.partition, Account: account, Path: "/", Name: anySession}
+	id, err := assume(p, "", "")
+	if err == nil {
+		_, err = s.login(id, func(source *source) mapper.Mapper { return accountsOnly{source} })
+	}
+	if err != nil {
+		return NeverMaps, err.Error()
+	}
+	return InForce, ""
+}
+
+// accountsOnly is a source without its entries.
+type accountsOnly struct{ *source }
+
+// Lookup finds nothing.
+func (accountsOnly) Lookup(iam.Identity) (*mapper.Mapping, error) { return nil, mapper.ErrNotMapped }
 
 // Findings is the number of entries that are not in force or doubtful, and of
 // problems of sources.

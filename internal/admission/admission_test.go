@@ -84,11 +84,15 @@ func TestChangesOfAWSAuth(t *testing.T) {
 		{"a mistake is mended", "UPDATE", awsAuth(admins + dev), awsAuth(admins + typo), "", ""},
 		{"no list any more", "UPDATE", awsAuth("oops"), awsAuth(admins), "last administrators", ""},
 		{"the last administrator goes", "UPDATE", awsAuth(nodes), awsAuth(admins + nodes), "last administrators", ""},
-		{"and is meant to", "UPDATE", awsAuth(nodes, AllowLoss), awsAuth(admins + nodes), "", ""},
+		{"and is meant to", "UPDATE", awsAuth(nodes, AllowLoss), awsAuth(admins + nodes), "", "this takes away the last administrators"},
+		{"losses are allowed before they are made", "UPDATE", awsAuth(admins+nodes, AllowLoss), awsAuth(admins + nodes), "", "allows every loss until it is removed"},
+		{"losses are still allowed", "UPDATE", awsAuth(admins+nodes+dev, AllowLoss), awsAuth(admins+nodes, AllowLoss), "", "allows every loss until it is removed"},
+		{"losses are allowed no more", "UPDATE", awsAuth(admins + nodes), awsAuth(admins+nodes, AllowLoss), "", ""},
+		{"the last administrator can log in no more", "UPDATE", awsAuth(strings.Replace(admins, "username:", "sessionNamePattern: 'no one', username:", 1)), awsAuth(admins), "last administrators", ""},
 		{"the last node mapping goes", "UPDATE", awsAuth(admins), awsAuth(admins + nodes), "every mapping of nodes", ""},
 		{"one of two administrators goes", "UPDATE", awsAuth(admins), awsAuth(admins + strings.ReplaceAll(admins, "role/admins", "role/more")), "", ""},
 		{"deleted", "DELETE", "null", awsAuth(admins + nodes), "last administrators", ""},
-		{"deleted as was announced", "DELETE", "null", awsAuth(admins+nodes, AllowLoss), "", ""},
+		{"deleted as was announced", "DELETE", "null", awsAuth(admins+nodes, AllowLoss), "", "this takes away the last administrators"},
 		{"deleted, with nothing to lose", "DELETE", "null", awsAuth(dev), "", ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
@@ -96,10 +100,32 @@ func TestChangesOfAWSAuth(t *testing.T) {
 			if got.Allowed != (c.refused == "") || !got.Allowed && !strings.Contains(got.Status.Message, c.refused) {
 				t.Errorf("allowed %t, %+v, want it to say %q", got.Allowed, got.Status, c.refused)
 			}
-			if all := strings.Join(got.Warnings, "\n"); !strings.Contains(all, c.warned) {
+			if all := strings.Join(got.Warnings, "\n"); !strings.Contains(all, c.warned) || c.warned == "" && c.refused == "" && all != "" {
 				t.Errorf("warnings %q, want %q", all, c.warned)
 			}
 		})
+	}
+}
+
+// JSON has characters that YAML has not: in an annotation, they say nothing about who
+// gets in, and must hide nothing either.
+func TestCharactersThatYAMLHasNotChangeNothing(t *testing.T) {
+	annotated := func(object string) string {
+		return strings.Replace(object, `"metadata":{`, `"metadata":{"labels":{"odd":"`+"\u0080\u0085\u009f\ufffe"+`\u0001\ud83d\ude00\/"},`, 1)
+	}
+	awsAuth := func(mapRoles string) string { return annotated(awsAuth(mapRoles)) }
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(admins+dev), awsAuth(admins)); !got.Allowed || len(got.Warnings) > 0 {
+		t.Errorf("a good change: %+v", got)
+	}
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(admins+typo), awsAuth(admins)); got.Allowed || !strings.Contains(got.Status.Message, "gruops") {
+		t.Errorf("a mistake: %+v", got.Status)
+	}
+	const good, bad = "arn:aws:iam::111122223333:role/dev", "arn:aws:sts::111122223333:assumed-role/dev/bob"
+	if got := ask(t, PathAccessEntries, "CREATE", "e", annotated(entry(good)), "null"); !got.Allowed || len(got.Warnings) > 0 {
+		t.Errorf("a good entry: %+v", got)
+	}
+	if got := ask(t, PathAccessEntries, "UPDATE", "e", annotated(entry(bad)), annotated(entry(good))); got.Allowed {
+		t.Error("an entry for a session is let pass")
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/iam-authenticator/authenticator/internal/awsauth"
@@ -45,31 +47,23 @@ func checkAWSAuth(r request, o lint.Options) (v verdict) {
 	if r.Operation == "DELETE" {
 		allowed = before.allowsLoss() // the annotation that is there, as there is no other
 	}
-	if allowed {
-		return v
-	}
-	losses, err := awsauth.Losses(readable(before.Data), readable(after.Data), nil)
-	if err != nil {
-		v.warnings = append(v.warnings, "what this takes away can't be told: "+err.Error())
-		return v
-	}
+	losses := awsauth.Losses(before.Data, after.Data, awsauth.LossOptions{Partition: o.Partition, ReservedPrefixes: o.ReservedPrefixes})
 	for _, loss := range losses {
-		v.errors = append(v.errors, fmt.Sprintf("this takes away %s; if that is meant, annotate it %s=true first", loss, AllowLoss))
+		if allowed {
+			v.warn("this takes away " + loss)
+		} else {
+			v.errors = append(v.errors, fmt.Sprintf("this takes away %s; if that is meant, annotate it %s=true first", loss, AllowLoss))
+		}
+	}
+	// It stays until somebody takes it away, and lets whoever comes next lose as much.
+	if after.allowsLoss() {
+		v.warn("the annotation " + AllowLoss + " allows every loss until it is removed: kubectl -n " + configmap.Namespace + " annotate configmap " + configmap.Name + " " + AllowLoss + "-")
 	}
 	return v
 }
 
-// readable returns the sections that can be read. One that can't gives nobody access that
-// could be taken away, and must not hide what another loses.
-func readable(d awsauth.Document) awsauth.Document {
-	sections := awsauth.Document{}
-	for name, text := range d {
-		if _, err := (awsauth.Document{name: text}).Entries(); err == nil {
-			sections[name] = text
-		}
-	}
-	return sections
-}
+// warn adds a warning that goes before those of the linter, of which there may be many.
+func (v *verdict) warn(text string) { v.warnings = slices.Insert(v.warnings, 0, text) }
 
 // checkAccessEntry refuses an access entry with mistakes that it didn't have.
 func checkAccessEntry(r request, o lint.Options) verdict {
@@ -82,13 +76,19 @@ func checkAccessEntry(r request, o lint.Options) verdict {
 // compare has the linter look at an object before and after. Mistakes that were there
 // before don't keep anybody from mending others.
 func compare(r request, o lint.Options) (v verdict) {
+	o.MaxFindings = math.MaxInt // what is not compared would hide mistakes, or refuse to mend them
+	after, afterOK := decode(r.Object)
+	before, beforeOK := decode(r.OldObject)
+	if !afterOK || !beforeOK {
+		return unreadable()
+	}
 	old := map[mistake]int{}
-	if present(r.OldObject) {
-		for _, f := range lint.Check("object", r.OldObject, o) {
+	if before != nil {
+		for _, f := range lint.CheckObject("object", before, o) {
 			old[mistakeOf(f)]++
 		}
 	}
-	for _, f := range lint.Check("object", r.Object, o) {
+	for _, f := range lint.CheckObject("object", after, o) {
 		switch said, m := text(f), mistakeOf(f); {
 		case f.Severity != lint.Error:
 			if f.Severity == lint.Warning {
@@ -102,6 +102,15 @@ func compare(r request, o lint.Options) (v verdict) {
 		}
 	}
 	return v
+}
+
+// decode returns an object as the linter wants it, nil if there is none.
+func decode(data json.RawMessage) (object map[string]any, ok bool) {
+	if !present(data) {
+		return nil, true
+	}
+	err := json.Unmarshal(data, &object)
+	return object, err == nil
 }
 
 // mistake is an error without its place, which moves with what is added and removed

@@ -3,7 +3,6 @@ package awsauth
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
@@ -130,16 +129,14 @@ func Delete(s Selector, all bool) Change {
 			notes = append(notes, fmt.Sprintf("there are more mappings for %s (%s), which stay; --all deletes them too", s.ARN+s.Account, joined(found[1:])))
 			found = found[:1]
 		}
+		after, err := before.Remove(found...)
+		if err != nil {
+			return nil, nil, nil, err
+		}
 		var done []string
-		after := before
-		// From the end, so that the places of the others stay right.
-		for _, e := range slices.Backward(found) {
-			if after, err = after.Remove(e); err != nil {
-				return nil, nil, nil, err
-			}
+		for _, e := range found {
 			done = append(done, fmt.Sprintf("%s: deleted %s%s", e.Section, e.name(), e.as()))
 		}
-		slices.Reverse(done)
 		return after, done, notes, nil
 	}
 }

@@ -173,6 +173,9 @@ func written(e Entry, n *yaml.Node) Entry {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		value := n.Content[i+1]
+		if value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
 		switch strings.ToLower(n.Content[i].Value) {
 		case "rolearn", "userarn":
 			e.ARN = value.Value

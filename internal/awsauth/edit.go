@@ -93,60 +93,54 @@ func appendEntry(data string, e Entry) (string, error) {
 	return l.append(l.style().entry(e.Section, e))
 }
 
-// Remove takes entries out.
+// Remove takes entries out. It takes as long for many as for one, but for what is
+// written.
 func (d Document) Remove(entries ...Entry) (Document, error) {
-	of := map[string][]int{} // indexes, by section
-	for _, e := range entries {
-		of[e.Section] = append(of[e.Section], e.Index)
-	}
+	after := d
 	for _, name := range sections {
-		gone := of[name]
+		gone := map[int]bool{}
+		for _, e := range entries {
+			if e.Section == name {
+				gone[e.Index] = true
+			}
+		}
 		if len(gone) == 0 {
 			continue
 		}
-		slices.Sort(gone)
-		gone = slices.Compact(gone)
 		before, err := d.section(name)
 		if err != nil {
 			return nil, err
 		}
-		data, at, err := removeEntries(d[name], gone)
+		data, err := removeEntries(d[name], gone)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", before.items[at].entry, err)
+			if len(entries) == 1 {
+				name = entries[0].String()
+			}
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		rest := before.meanings()
-		for _, i := range slices.Backward(gone) {
-			rest = slices.Delete(rest, i, i+1)
+		var want []meaning
+		for i, m := range before.meanings() {
+			if !gone[i] {
+				want = append(want, m)
+			}
 		}
-		if d, err = d.with(name, data, rest); err != nil {
+		if after, err = after.with(name, data, want); err != nil {
 			return nil, err
 		}
 	}
-	return d, nil
+	return after, nil
 }
 
-// removeEntries takes the entries with the given indexes out, which ascend. An error is
-// about the entry at an index.
-func removeEntries(data string, indexes []int) (result string, at int, err error) {
-	for len(indexes) > 0 {
-		at = indexes[len(indexes)-1]
-		t, err := parseText(data)
-		if err != nil {
-			return "", at, err
-		}
-		l, err := t.list(t.root)
-		if err != nil {
-			return "", at, err
-		}
-		if !l.isFlow() { // lines, which no other removal touches
-			return l.removeLines(indexes)
-		}
-		if data, err = l.removeFlow(at); err != nil {
-			return "", at, err
-		}
-		indexes = indexes[:len(indexes)-1]
+func removeEntries(data string, gone map[int]bool) (string, error) {
+	t, err := parseText(data)
+	if err != nil {
+		return "", err
 	}
-	return data, 0, nil
+	l, err := t.list(t.root)
+	if err != nil {
+		return "", err
+	}
+	return l.removeAll(gone)
 }
 
 // Patch says what to change of an entry. What is nil stays.

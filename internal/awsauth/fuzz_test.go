@@ -129,6 +129,21 @@ func TestEditsOfManyDocuments(t *testing.T) {
 			t.Fatalf("%d: remove %d: %v, got\n%s\nwant\n%s", i, at, err, removed[roles], want)
 		}
 
+		// Many at once are the same as one after the other.
+		var some []Entry
+		oneByOne := before
+		for _, e := range slices.Backward(found) {
+			if r.IntN(2) == 0 {
+				some = append(some, e)
+				if oneByOne, err = oneByOne.Remove(e); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if together, err := before.Remove(some...); err != nil || together[roles] != oneByOne[roles] {
+			t.Fatalf("%d: remove %d: %v, got\n%s\nwant\n%s", i, len(some), err, together[roles], oneByOne[roles])
+		}
+
 		added, err := before.Add(roleEntry(t, "n", "n:{{SessionName}}", "g"))
 		if err != nil || !strings.HasPrefix(added[roles], before[roles]) {
 			t.Fatalf("%d: add: %v, got\n%s\nto\n%s", i, err, added[roles], before[roles])

@@ -1,8 +1,8 @@
 package awsauth
 
 import (
-	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/iam-authenticator/authenticator/internal/lint"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
@@ -16,24 +16,28 @@ type Finding struct {
 	Message   string
 }
 
-// same tells whether both are about one mistake, wherever its entry stands.
-func (f Finding) same(other Finding) bool {
-	return f.Rule == other.Rule && f.Principal == other.Principal && f.Error == other.Error
+// mistake is a finding without its place, which moves with what changes before it.
+type mistake struct {
+	rule, principal string
+	error           bool
 }
+
+func (f Finding) mistake() mistake { return mistake{f.Rule, f.Principal, f.Error} }
 
 // Lint returns what "authenticator lint" says, but for what changes have notes of their
 // own about: duplicates, and what matters to other authenticators only.
 func Lint(d Document) []Finding {
-	manifest, err := json.Marshal(map[string]any{
+	data := map[string]any{}
+	for name, text := range d {
+		data[name] = text
+	}
+	object := map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]string{"namespace": configmap.Namespace, "name": configmap.Name},
-		"data":     d,
-	})
-	if err != nil { // a map of strings always can be
-		return []Finding{{Error: true, Message: err.Error()}}
+		"metadata": map[string]any{"namespace": configmap.Namespace, "name": configmap.Name},
+		"data":     data,
 	}
 	var findings []Finding
-	for _, f := range lint.Check(configmap.Name, manifest, lint.Options{}) {
+	for _, f := range lint.CheckObject(configmap.Name, object, lint.Options{MaxFindings: math.MaxInt}) {
 		if f.Severity == lint.Info || f.Rule == "duplicate" {
 			continue
 		}

@@ -1,6 +1,8 @@
 package awsauth
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -16,32 +18,30 @@ func (l list) isFlow() bool { return l.node.Style&yaml.FlowStyle != 0 }
 
 // remove takes an item out. Comments beside and between the items stay.
 func (l list) remove(i int) (string, error) {
-	if l.isFlow() {
-		return l.removeFlow(i)
-	}
-	data, _, err := l.removeLines([]int{i})
-	return data, err
+	return l.removeAll(map[int]bool{i: true})
 }
 
-// removeLines is remove for items of a block sequence, at ascending indexes. An error is
-// about the item at an index.
-func (l list) removeLines(indexes []int) (data string, at int, err error) {
-	var splices []splice
-	for _, i := range indexes {
+// removeAll takes items out.
+func (l list) removeAll(gone map[int]bool) (string, error) {
+	if l.isFlow() {
+		return l.removeFlow(gone)
+	}
+	splices := make([]splice, 0, len(gone))
+	for _, i := range slices.Sorted(maps.Keys(gone)) {
 		line, err := l.dashLine(i)
 		if err != nil {
-			return "", i, err
+			return "", err
 		}
 		end, err := l.end(l.node.Content[i])
 		if err != nil {
-			return "", i, err
+			return "", err
 		}
 		if end, err = l.lineEnd(end); err != nil {
-			return "", i, err
+			return "", err
 		}
 		splices = append(splices, splice{l.lineStart(line), end, ""})
 	}
-	return l.edit(splices...), 0, nil
+	return l.edit(splices...), nil
 }
 
 // dashLine returns the line, from 0, with the dash of an item of a block sequence,
@@ -177,46 +177,68 @@ func (t *text) comma(at, limit int) (int, error) {
 
 func (t *text) allBlank(from, to int) bool { return strings.Trim(t.data[from:to], " \t\r\n") == "" }
 
-func (l list) removeFlow(i int) (string, error) {
+// removeFlow takes items out of a flow list: each with the comma behind it or, if none
+// stays behind it, with the one before it.
+func (l list) removeFlow(gone map[int]bool) (string, error) {
 	f, err := l.flow(l.node)
 	if err != nil {
 		return "", err
 	}
-	item := f.items[i]
-	switch last := len(f.items) - 1; {
-	case i < last:
-		comma, err := l.comma(item.to, f.inside.to)
-		if err != nil {
-			return "", err
-		}
-		if next := f.items[i+1].from; l.allBlank(item.to, comma) && l.allBlank(comma+1, next) {
-			return l.edit(splice{item.from, next, ""}), nil
-		}
-		return l.edit(splice{item.from, item.to, ""}, splice{comma, comma + 1, ""}), nil
-	case i > 0:
-		before := f.items[i-1].to
-		comma, err := l.comma(before, f.inside.to)
-		if err != nil {
-			return "", err
-		}
-		if l.allBlank(before, comma) && l.allBlank(comma+1, item.from) {
-			return l.edit(splice{before, item.to, ""}), nil
-		}
-		return l.edit(splice{comma, comma + 1, ""}, splice{item.from, item.to, ""}), nil
-	default:
-		splices := []splice{{item.from, item.to, ""}}
-		end := item.to
-		if comma, err := l.comma(item.to, f.inside.to); err == nil {
-			splices = append(splices, splice{comma, comma + 1, ""})
-			end = comma + 1
-		}
-		if len(splices) == 1 || l.allBlank(item.to, end-1) {
-			if l.allBlank(f.inside.from, item.from) && l.allBlank(end, f.inside.to) {
-				return l.edit(splice{f.inside.from, f.inside.to, ""}), nil
+	last := len(f.items) - 1
+	stays := last // the last one that does
+	for stays >= 0 && gone[stays] {
+		stays--
+	}
+	blank := true // whether there is nothing but the items
+	var splices []splice
+	for _, i := range slices.Sorted(maps.Keys(gone)) {
+		item := f.items[i]
+		switch {
+		case i < stays:
+			with, _, err := l.between(item.to, f.items[i+1].from)
+			if err != nil {
+				return "", err
 			}
+			splices = append(splices, splice{item.from, item.to, ""})
+			splices = append(splices, with...)
+		case i > 0:
+			with, onlyComma, err := l.between(f.items[i-1].to, item.from)
+			if err != nil {
+				return "", err
+			}
+			blank = blank && onlyComma
+			splices = append(splices, with...)
+			splices = append(splices, splice{item.from, item.to, ""})
+		default:
+			splices = append(splices, splice{item.from, item.to, ""})
 		}
+	}
+	if stays >= 0 {
 		return l.edit(splices...), nil
 	}
+	end := f.items[last].to
+	if comma, err := l.comma(end, f.inside.to); err == nil {
+		splices = append(splices, splice{comma, comma + 1, ""})
+		blank = blank && l.allBlank(end, comma)
+		end = comma + 1
+	}
+	if blank && l.allBlank(f.inside.from, f.items[0].from) && l.allBlank(end, f.inside.to) {
+		return l.edit(splice{f.inside.from, f.inside.to, ""}), nil
+	}
+	return l.edit(splices...), nil
+}
+
+// between returns what takes away the comma between two items, and the white space
+// around it if there is nothing else.
+func (l list) between(from, to int) (with []splice, blank bool, err error) {
+	comma, err := l.comma(from, to)
+	if err != nil {
+		return nil, false, err
+	}
+	if l.allBlank(from, comma) && l.allBlank(comma+1, to) {
+		return []splice{{from, to, ""}}, true, nil
+	}
+	return []splice{{comma, comma + 1, ""}}, false, nil
 }
 
 func (l list) appendFlow(item string) (string, error) {

@@ -18,7 +18,12 @@ type text struct {
 	data  string
 	lines []int      // offsets of the first byte of each line
 	root  *yaml.Node // nil if there is nothing but white space and comments
+
+	last place // that was asked for: the next is often behind it on the same line
 }
+
+// place is a line and column, from 1, and its offset.
+type place struct{ line, column, offset int }
 
 // splice replaces data[from:to].
 type splice struct {
@@ -88,12 +93,14 @@ func lineStarts(data string) []int {
 
 // edit applies splices, which must not overlap.
 func (t *text) edit(splices ...splice) string {
-	slices.SortStableFunc(splices, func(a, b splice) int { return b.from - a.from })
-	data := t.data
+	slices.SortStableFunc(splices, func(a, b splice) int { return a.from - b.from })
+	var data strings.Builder
+	at := 0
 	for _, s := range splices {
-		data = data[:s.from] + s.with + data[s.to:]
+		data.WriteString(t.data[at:s.from] + s.with)
+		at = s.to
 	}
-	return data
+	return data.String() + t.data[at:]
 }
 
 // newline is the line end of the document.
@@ -131,16 +138,18 @@ func (t *text) errorf(offset int, format string, args ...any) error {
 // start returns the offset of a node, or of its anchor or tag if it has one.
 func (t *text) start(n *yaml.Node) (int, error) {
 	if n.Line >= 1 && n.Line <= len(t.lines) {
-		line := t.data[t.lineStart(n.Line-1):t.lineStart(n.Line)]
-		column := 1
-		for i := range line {
-			if column == n.Column {
-				return t.lineStart(n.Line-1) + i, nil
-			}
-			column++
+		from := place{n.Line, 1, t.lineStart(n.Line - 1)}
+		if t.last.line == n.Line && t.last.column <= n.Column {
+			from = t.last
 		}
-		if column == n.Column {
-			return t.lineStart(n.Line-1) + len(line), nil
+		end := t.lineStart(n.Line)
+		for ; from.column < n.Column && from.offset < end; from.column++ {
+			_, size := utf8.DecodeRuneInString(t.data[from.offset:end])
+			from.offset += size
+		}
+		if from.column == n.Column {
+			t.last = from
+			return from.offset, nil
 		}
 	}
 	return 0, fmt.Errorf("line %d, column %d: a place that is not in the text", n.Line, n.Column)

@@ -3,7 +3,6 @@ package awsauth
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -47,10 +46,7 @@ func (t *Tool) Run(ctx context.Context, change Change) (Result, error) {
 		if err := t.check(before, after, &result); err != nil {
 			return nil, err
 		}
-		losses, err := Losses(before, after, caller)
-		if err != nil {
-			return nil, err
-		}
+		losses := Losses(before, after, LossOptions{Caller: caller})
 		if callerErr != nil {
 			losses = append(losses, fmt.Sprintf("perhaps your own access, as the API server does not say who you are: %v", callerErr))
 		}
@@ -76,10 +72,13 @@ func (t *Tool) check(before, after Document, result *Result) error {
 	if lint == nil {
 		lint = Lint
 	}
-	old := lint(before)
+	old := map[mistake]int{}
+	for _, f := range lint(before) {
+		old[f.mistake()]++
+	}
 	for _, f := range lint(after) {
-		if i := slices.IndexFunc(old, f.same); i >= 0 {
-			old = slices.Delete(old, i, i+1)
+		if old[f.mistake()] > 0 {
+			old[f.mistake()]--
 			continue
 		}
 		if f.Error {

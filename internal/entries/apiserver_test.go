@@ -223,6 +223,10 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request, name string, b
 			s.fail(w, status(http.StatusConflict, metav1.StatusReasonConflict, "the UID in the precondition does not match"))
 			return
 		}
+		if version, ok := wanted["resourceVersion"]; ok && version != found["metadata"].(map[string]any)["resourceVersion"] {
+			s.fail(w, status(http.StatusConflict, metav1.StatusReasonConflict, "the resourceVersion in the precondition does not match"))
+			return
+		}
 		if all, _ := body["dryRun"].([]any); len(all) == 0 {
 			delete(s.objects, name)
 		}

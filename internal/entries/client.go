@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -344,9 +345,10 @@ func (c *Client) Delete(ctx context.Context, arn string) (gone []v1alpha1.Access
 	return gone, nil
 }
 
-// DeleteObject deletes one entry, unless its spec is not as it was seen. One that is gone
-// is no error.
-func (c *Client) DeleteObject(ctx context.Context, seen *v1alpha1.AccessEntry) error {
+// DeleteUnchanged deletes one entry, if nobody changed its spec or its labels since it
+// was seen. One that is gone already is no error.
+func (c *Client) DeleteUnchanged(ctx context.Context, seen *v1alpha1.AccessEntry) error {
+	pause := minPause
 	for attempt := 1; ; attempt++ {
 		now, err := c.get(ctx, seen.Name)
 		switch {
@@ -354,28 +356,27 @@ func (c *Client) DeleteObject(ctx context.Context, seen *v1alpha1.AccessEntry) e
 			return nil
 		case err != nil:
 			return err
-		case now.UID != seen.UID || now.Generation != seen.Generation:
+		case now.UID != seen.UID || now.Generation != seen.Generation || !maps.Equal(now.Labels, seen.Labels):
 			return fmt.Errorf("%s was changed meanwhile, and stays as it is", qualified(seen.Name))
+		case c.dryRun == DryRunClient:
+			return nil
 		}
-		// A server may have written the status since.
-		err = c.delete(ctx, now.Name, metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion})
-		if !apierrors.IsConflict(err) || attempt == maxAttempts {
+		// With the version, the API server refuses if somebody is faster now, be it the
+		// server with a new status.
+		err = c.rest.Delete().Resource(resource).Name(seen.Name).
+			Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion}}).
+			Do(ctx).Error()
+		switch {
+		case err == nil || apierrors.IsNotFound(err):
+			return nil
+		case !apierrors.IsConflict(err) || attempt == maxAttempts:
+			return fmt.Errorf("delete %s: %w", qualified(seen.Name), explain(err, "get and delete"))
+		}
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
+		pause = min(2*pause, maxPause)
 	}
-}
-
-func (c *Client) delete(ctx context.Context, name string, is metav1.Preconditions) error {
-	if c.dryRun == DryRunClient {
-		return nil
-	}
-	err := c.rest.Delete().Resource(resource).Name(name).
-		Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &is}).
-		Do(ctx).Error()
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete %s: %w", qualified(name), explain(err, "delete"))
-	}
-	return nil
 }
 
 func (c *Client) serverDryRun() []string {

@@ -318,48 +318,61 @@ func TestDeleteSparesAnEntryThatIsNotTheOneFound(t *testing.T) {
 	}
 }
 
-func TestDeleteObjectSparesAnEntryThatWasChangedSince(t *testing.T) {
-	const name = "role.111122223333.admins"
-	for what, c := range map[string]struct {
-		meanwhile func(*apiServer)
-		spared    bool
+func TestDeleteUnchangedSparesWhatSomebodyChanged(t *testing.T) {
+	for rule, c := range map[string]struct {
+		meanwhile func(s *apiServer) // once, right before the entry would be deleted
+		want      string             // what the error says
+		left      bool
 	}{
-		"nothing":             {func(*apiServer) {}, false},
-		"a status is written": {func(s *apiServer) { s.accept(name, metav1.ConditionTrue, "InForce", 1) }, false},
-		"it is changed":       {func(s *apiServer) { s.putEntry(name, adminsARN, "other") }, true},
-		"it is another now":   {func(s *apiServer) { delete(s.objects, name); s.putEntry(name, adminsARN) }, true},
+		"nobody does anything": {func(*apiServer) {}, "", false},
+		"the spec changes":     {func(s *apiServer) { s.putEntry("e", adminsARN, "more") }, "was changed meanwhile", true},
+		"made anew": {func(s *apiServer) {
+			s.mu.Lock()
+			delete(s.objects, "e")
+			s.mu.Unlock()
+			s.putEntry("e", adminsARN)
+		}, "was changed meanwhile", true},
+		"a label is taken": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			meta := s.objects["e"]["metadata"].(map[string]any)
+			meta["labels"], meta["resourceVersion"] = map[string]any{"mine": "yes"}, "x"
+		}, "was changed meanwhile", true},
+		"the status changes": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.objects["e"]["metadata"].(map[string]any)["resourceVersion"] = "x"
+		}, "", false},
+		"it goes": {func(s *apiServer) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.objects, "e")
+		}, "", false},
 	} {
-		for _, late := range []bool{false, true} { // between reading and deleting
+		t.Run(rule, func(t *testing.T) {
 			s := newAPIServer()
-			s.putEntry(name, adminsARN)
-			c2, _ := s.client(t, DryRunNone)
-			seen := s.entry(t, name)
-			if !late {
-				c.meanwhile(s)
-			} else {
-				once := false
-				s.before = func(r *http.Request) {
-					if r.Method == http.MethodDelete && !once {
-						once = true
-						c.meanwhile(s)
-					}
+			s.putEntry("e", adminsARN)
+			client, _ := s.client(t, DryRunNone)
+			seen, err := client.Get(t.Context(), adminsARN)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var once sync.Once
+			s.before = func(r *http.Request) {
+				if r.Method == http.MethodDelete {
+					once.Do(func() { c.meanwhile(s) })
 				}
 			}
-			err := c2.DeleteObject(t.Context(), seen)
-			if c.spared {
-				wantError(t, err, name, "was changed meanwhile, and stays as it is")
-			} else if err != nil {
-				t.Errorf("%s, late %v: %v", what, late, err)
+			err = client.DeleteUnchanged(t.Context(), seen)
+			if c.want == "" && err != nil {
+				t.Error(err)
+			} else if c.want != "" {
+				wantError(t, err, c.want)
 			}
-			if left := len(s.names()); left == 1 != c.spared {
-				t.Errorf("%s, late %v: %d entries are left", what, late, left)
+			if left := len(s.names()) > 0; left != c.left {
+				t.Errorf("left: %t", left)
 			}
-		}
-	}
-	s := newAPIServer()
-	c, _ := s.client(t, DryRunNone)
-	if err := c.DeleteObject(t.Context(), newEntry(t, v1alpha1.AccessEntrySpec{PrincipalARN: adminsARN})); err != nil {
-		t.Errorf("one that is gone: %v", err)
+		})
 	}
 }
 

@@ -119,7 +119,7 @@ func (c *checker) accessMapping(t *text, spec *yaml.Node, a v1alpha1.AccessEntry
 	if len(a.Spec.KubernetesGroups) > 0 {
 		e.Groups = a.Spec.KubernetesGroups
 	}
-	l := located{place: entry, at: t.of(spec), fields: fieldsOf(t, spec)}
+	l := located{place: entry, at: t.of(spec), fields: fieldsOf(t, spec, true)}
 	l.bare = len(e.Groups) == 0 && len(a.Spec.AccessPolicies) == 0
 	var err error
 	var m *mapper.Mapping
@@ -154,13 +154,13 @@ func (c *checker) shadows() {
 		byKey[key] = l
 	}
 	for _, m := range c.configMap {
-		l, ok := byKey[sample(m.entry).MapKey]
+		l, ok := byKey[m.entry.Principal.Key()]
 		if !ok || !l.bare || len(m.entry.Groups) == 0 {
 			continue
 		}
 		c.report(shadowed, l.fields.at(l.at, "principalarn"), Finding{
 			Message: fmt.Sprintf("the access entry has no groups and no policies, but it goes before %s in %s, line %d, whose groups %s are lost",
-				m.place, m.at.file, m.at.line, strings.Join(m.entry.Groups, ", ")),
+				m.place, m.at.file, m.at.line, cut(strings.Join(m.entry.Groups, ", "), 256)),
 			Suggestion: "give the entry the groups, or remove it", Principal: l.entry.Source.ARN, Entry: l.place})
 	}
 }

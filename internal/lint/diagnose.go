@@ -12,9 +12,35 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 )
 
-// maxDiagnosed bounds how many bad entries are looked at in depth. Of those behind
-// it, what the server says is passed on.
-const maxDiagnosed = 500
+// maxAsked bounds what the server's parser is asked again, in nodes; a question costs
+// some more. Of entries behind it, what the server says is passed on.
+const maxAsked = 1 << 18
+
+// afford takes what it costs to ask about a node from the bound, if it is in it.
+func (c *checker) afford(n *yaml.Node) bool {
+	if c.asked < maxAsked {
+		c.asked += 8 + c.size(n)
+	}
+	return c.asked < maxAsked
+}
+
+// size is how many nodes the parser reads, through aliases too.
+func (c *checker) size(n *yaml.Node) int {
+	n = resolve(n)
+	if size, ok := c.sizes[n]; ok {
+		return size
+	}
+	if c.sizes == nil {
+		c.sizes = map[*yaml.Node]int{}
+	}
+	c.sizes[n] = 1 // of what stands in itself
+	size := 1
+	for _, child := range n.Content {
+		size = min(size+c.size(child), maxAsked)
+	}
+	c.sizes[n] = size
+	return size
+}
 
 // diagnosis looks for everything that is wrong with an entry. The server's parser
 // stops at the first mistake and names no column, so it is asked again: about each
@@ -27,21 +53,22 @@ type diagnosis struct {
 	entry   *yaml.Node
 	place   string // "mapRoles[3]"
 	arn     string
+	keys    map[string]bool // of the entry, in lower case
 
 	errors, warnings int // found
 }
 
 // diagnose reports the problems that the server has with an entry.
 func (c *checker) diagnose(s section, entry *yaml.Node, problems []mapper.Problem, o mapper.ParseOptions) {
-	d := diagnosis{checker: c, section: s, options: o, entry: resolve(entry), place: placeOf(problems[0].Source), arn: problems[0].Source.ARN}
+	d := diagnosis{checker: c, section: s, options: o, entry: entry, place: placeOf(problems[0].Source), arn: problems[0].Source.ARN}
 	if d.arn == "" {
 		d.arn = arnOf(d.entry)
 	}
-	c.diagnosed++
-	switch {
+	switch affordable := c.afford(entry); {
 	case s.name == mapper.MapAccounts:
 		d.account(problems[0].Message)
-	case d.entry.Kind == yaml.MappingNode && c.diagnosed <= maxDiagnosed && !hasMerge(d.entry):
+	case affordable && resolve(entry).Kind == yaml.MappingNode && !hasMerge(entry):
+		d.entry = resolve(entry)
 		d.mapping()
 	}
 	for _, p := range problems {
@@ -81,6 +108,9 @@ func (d *diagnosis) account(message string) {
 
 // suggestAccount gives zeros back that an account ID has lost.
 func suggestAccount(id string) string {
+	if len(id) < 9 || len(id) > 64 { // there may be hundreds of thousands
+		return ""
+	}
 	digits := strings.NewReplacer("-", "", " ", "", "_", "").Replace(id)
 	if len(digits) < 9 || len(digits) > 12 || strings.Trim(digits, "0123456789") != "" {
 		return ""
@@ -93,8 +123,15 @@ type pair struct{ key, value *yaml.Node }
 
 func (d *diagnosis) mapping() {
 	healed := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: d.entry.Line, Column: d.entry.Column}
+	d.keys = map[string]bool{}
+	for key := range pairs(d.entry) {
+		d.keys[strings.ToLower(key.Value)] = true
+	}
 	first := map[string]bool{}
 	for key, value := range pairs(d.entry) {
+		if !d.afford(value) {
+			return
+		}
 		name := strings.ToLower(key.Value)
 		if first[name] {
 			d.found(duplicateKey, key, mapper.Problem{Message: fmt.Sprintf("key %q twice", short(key.Value))}, "")
@@ -198,7 +235,7 @@ func (d *diagnosis) field(f pair) pair {
 func (d *diagnosis) meant(f pair, message string) pair {
 	_, rest, found := strings.Cut(message, `did you mean "`)
 	name, _, _ := strings.Cut(rest, `"`)
-	if !found || childFold(d.entry, name) != nil {
+	if !found || d.keys[strings.ToLower(name)] || !d.afford(f.value) {
 		return pair{}
 	}
 	if f.value = resolve(f.value); f.value.Kind == yaml.ScalarNode && f.value.Tag == "!!null" {
@@ -224,11 +261,11 @@ func (d *diagnosis) doubtful(f pair, p mapper.Problem) {
 }
 
 func (d *diagnosis) misindented(item *yaml.Node, p mapper.Problem) {
-	lines := strings.ReplaceAll(item.Value, " - ", `", "`)
+	lines := strings.ReplaceAll(short(item.Value), " - ", `", "`)
 	d.found(misindentedGroup, item, mapper.Problem{
 		Severity: p.Severity,
 		Message:  fmt.Sprintf("the group %q has a dash inside; are the lines behind it indented too far?", short(item.Value)),
-	}, `write "`+short(lines)+`" in lines with the same indentation, or put it in quotes if it is one group`)
+	}, `write "`+lines+`" in lines with the same indentation, or put it in quotes if it is one group`)
 }
 
 func (d *diagnosis) groups(f pair, v *yaml.Node, p mapper.Problem) {
@@ -253,12 +290,12 @@ func (d *diagnosis) groups(f pair, v *yaml.Node, p mapper.Problem) {
 	}
 }
 
-// maxGroups is how many groups are looked at one by one.
-const maxGroups = 1000
-
 // eachGroup asks about each group alone.
 func (d *diagnosis) eachGroup(f pair, v *yaml.Node, report func(item *yaml.Node, p mapper.Problem)) {
-	for i, item := range v.Content[:min(len(v.Content), maxGroups)] {
+	for i, item := range v.Content {
+		if !d.afford(item) {
+			return
+		}
 		alone := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{item}}
 		for _, p := range d.ask(d.with(pair{f.key, alone})) {
 			p.Message = strings.Replace(p.Message, "groups[0]", fmt.Sprintf("groups[%d]", i), 1)
@@ -338,7 +375,7 @@ func arnRule(arn string) (ID, string) {
 		return malformedARN, "IAM groups can't log in: map a role that the group may assume"
 	case kind == "assumed-role" && name != "":
 		role, _, _ := strings.Cut(name, "/")
-		return sessionARN, fmt.Sprintf("write arn:%s:iam::%s:role/%s", parts[1], parts[4], role)
+		return sessionARN, fmt.Sprintf("write arn:%s:iam::%s:role/%s", parts[1], parts[4], short(role))
 	}
 	return malformedARN, ""
 }
@@ -379,6 +416,9 @@ func (d *diagnosis) whole(p mapper.Problem, entry *yaml.Node) {
 	default:
 		name, _, _ := strings.Cut(p.Message, " ")
 		name, _, _ = strings.Cut(strings.TrimSuffix(name, ":"), "[")
+		if entry.Kind != yaml.MappingNode { // an alias, which others may stand for too
+			break
+		}
 		if v := resolve(childFold(entry, name)); v != nil && v.Line > 0 {
 			at = v
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,33 @@ func documents(data []byte) (roots []*yaml.Node, err error) {
 		if root := doc.Content[0]; root.Tag != "!!null" {
 			roots = append(roots, root)
 		}
+	}
+}
+
+// nodeOf returns a value of JSON as the node that it would be in YAML. Its text was
+// never YAML: a parser would stumble over characters that JSON has and YAML has not.
+func nodeOf(value any) *yaml.Node {
+	switch v := value.(type) {
+	case map[string]any:
+		n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			n.Content = append(n.Content, word(key), nodeOf(v[key]))
+		}
+		return n
+	case []any:
+		n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		for _, item := range v {
+			n.Content = append(n.Content, nodeOf(item))
+		}
+		return n
+	case string:
+		return word(v)
+	case bool:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v)}
+	case nil:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+	default:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: fmt.Sprint(v)}
 	}
 }
 
@@ -283,8 +311,10 @@ func value(n *yaml.Node, name string) string {
 }
 
 // short cuts a value to a length that a message bears.
-func short(s string) string {
-	const most = 64
+func short(s string) string { return cut(s, 64) }
+
+// cut cuts a text to a length in bytes.
+func cut(s string, most int) string {
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}

@@ -75,11 +75,13 @@ func (c *checker) groups(l located, say sayFunc) {
 	if l.fields.values["kubernetesgroups"] != nil {
 		key = "kubernetesgroups"
 	}
+	seen := map[string]bool{}
 	for i, g := range l.entry.Groups {
 		at := l.fields.item(l.fields.at(l.at, "type", "username"), key, i)
-		if slices.Contains(l.entry.Groups[:i], g) {
+		if seen[g] {
 			say(duplicate, at, fmt.Sprintf("the group %q stands twice", short(g)), "remove one of them")
 		}
+		seen[g] = true
 		c.name(l, "group", g, at, say)
 		lower, near := strings.ToLower(g), ""
 		if strings.HasPrefix(lower, "sys") {
@@ -93,14 +95,30 @@ func (c *checker) groups(l located, say sayFunc) {
 			say(systemGroup, at, fmt.Sprintf("the group %q is none of Kubernetes' own; letter case counts", short(g)), fmt.Sprintf("did you mean %q?", near))
 		case strings.HasPrefix(lower, "system:"):
 			say(systemGroup, at, fmt.Sprintf("the group %q looks like one of Kubernetes' own but is none", short(g)), "")
-		case c.options.BoundGroups != nil && !slices.Contains(nodeGroups[:], g) && !slices.Contains(c.options.BoundGroups, g):
+		case c.bound != nil && !slices.Contains(nodeGroups[:], g) && !c.bound[g]:
 			suggestion := "bind it, or use one that is bound"
-			if near := suggest.Nearest(g, c.options.BoundGroups); near != "" {
+			if near := c.nearest(g); near != "" {
 				suggestion = fmt.Sprintf("did you mean %q?", near)
 			}
 			say(unboundGroup, at, fmt.Sprintf("no RoleBinding and no ClusterRoleBinding names the group %q, so it gives no rights", short(g)), suggestion)
 		}
 	}
+}
+
+// maxNear bounds for how many groups those that are bound are searched for a similar one.
+const maxNear = 1000
+
+// nearest returns the bound group that was meant, if that can be told.
+func (c *checker) nearest(group string) string {
+	near, ok := c.near[group]
+	if !ok && len(c.near) < maxNear {
+		if c.near == nil {
+			c.near = map[string]string{}
+		}
+		near = suggest.Nearest(group, c.options.BoundGroups)
+		c.near[group] = near
+	}
+	return near
 }
 
 // node looks at entries that are half for nodes.

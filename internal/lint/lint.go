@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 )
 
@@ -69,6 +71,9 @@ type Options struct {
 	ReservedPrefixes map[string][]string
 	// BoundGroups are the groups that a binding of the cluster names. Nil: not known.
 	BoundGroups []string
+	// MaxFindings is how many findings of each severity are returned; of more, only how
+	// many there are is said. Default 1,000.
+	MaxFindings int
 }
 
 // Input is a file to check, or what stands for one.
@@ -82,38 +87,86 @@ func Check(name string, data []byte, o Options) []Finding {
 	return CheckAll([]Input{{Name: name, Data: data}}, o)
 }
 
+// CheckObject is Check for a Kubernetes object that has been decoded from JSON, as the
+// API server has it. It has no lines; those of a text inside it count from there.
+func CheckObject(name string, object map[string]any, o Options) []Finding {
+	c := newChecker(o)
+	c.document(&text{file: name, decoded: true}, nodeOf(object), true)
+	c.shadows()
+	return c.sorted(map[string]int{})
+}
+
 // CheckAll is Check for files that belong together: an access entry in one may hide
 // a mapping in another. Findings are in the order of the files.
 func CheckAll(inputs []Input, o Options) []Finding {
-	c := checker{options: o}
+	c := newChecker(o)
 	order := map[string]int{}
 	for i, in := range inputs {
 		order[in.Name] = i
 		c.file(newText(in.Name, in.Data))
 	}
 	c.shadows()
+	return c.sorted(order)
+}
+
+// sorted returns the findings in the order of the files and their lines.
+func (c *checker) sorted(order map[string]int) []Finding {
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column), cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
 	})
 	// The same may be found by way of an alias, or by two parsers that read one file.
-	return slices.Compact(c.findings)
+	findings := slices.Compact(c.findings)
+	for _, severity := range slices.Backward([]Severity{Info, Warning, Error}) {
+		if more := c.count[severity] - c.most(); more > 0 {
+			findings = append(findings, Finding{
+				Rule: string(moreFindings), Severity: severity, File: findings[len(findings)-1].File, Line: 1, Column: 1,
+				Message: fmt.Sprintf("%d more findings of this severity (%s) are not shown", more, severity), Suggestion: "mend these first"})
+		}
+	}
+	return findings
 }
+
+func (c *checker) most() int { return cmp.Or(c.options.MaxFindings, 1000) }
 
 // checker collects the findings of files that belong together.
 type checker struct {
-	options   Options
-	findings  []Finding
-	diagnosed int // entries looked at in depth
+	options  Options
+	findings []Finding
+	count    [Error + 1]int // findings, by severity, also those that are too many
+
+	// What was spent of maxAsked, and what is known of what it costs.
+	asked int
+	sizes map[*yaml.Node]int
+	bound map[string]bool   // BoundGroups; nil: not known
+	near  map[string]string // suggestions for groups that are not among them
 
 	// For what one source does to another.
 	configMap []located
 	entries   []located
 }
 
+func newChecker(o Options) *checker {
+	c := &checker{options: o}
+	if o.BoundGroups != nil {
+		c.bound = map[string]bool{}
+		for _, g := range o.BoundGroups {
+			c.bound[g] = true
+		}
+	}
+	return c
+}
+
+// maxPrincipal is the length of the longest ARN that is shown, in bytes.
+const maxPrincipal = 1024
+
 // report adds a finding at a node of a text. The severity is the rule's.
 func (c *checker) report(rule ID, at point, f Finding) {
 	f.Rule, f.Severity = string(rule), rule.severity()
+	if c.count[f.Severity]++; c.count[f.Severity] > c.most() {
+		return
+	}
+	f.Principal = cut(f.Principal, maxPrincipal)
 	f.File, f.Line, f.Column = at.file, at.line, at.column
 	c.findings = append(c.findings, f)
 }

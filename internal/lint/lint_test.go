@@ -88,6 +88,9 @@ var ruleTests = []struct {
 	{invalidEntry, "pattern for a user", "- userarn: arn:aws:iam::111122223333:user/a\n  username: a\n  sessionNamePattern: a\n", "3:23", "", ""},
 	{invalidEntry, "two principals", role + "  sso: {permissionSetName: V, accountID: '111122223333'}\n", "1:3", "", ""},
 	{neverMaps, "user with a session name", "- userarn: arn:aws:iam::111122223333:user/a\n  username: u:{{SessionName}}\n", "2:13", "- userarn: arn:aws:iam::111122223333:user/a\n  username: u\n", "no session"},
+	{neverMaps, "pattern that matches no session", role + "  sessionNamePattern: a.b c\n", "3:23", role + "  sessionNamePattern: a.b-c\n", ""},
+	{neverMaps, "user ID of a role", "- userarn: arn:aws:iam::111122223333:user/a\n  username: a\n  userid: AROAEXAMPLE\n", "3:11", "- userarn: arn:aws:iam::111122223333:user/a\n  username: a\n  userid: AIDAEXAMPLE\n", ""},
+	{neverMaps, "pattern that no instance has", "- rolearn: arn:aws:iam::111122223333:role/a\n  username: system:node:{{EC2PrivateDNSName}}\n  groups: [system:nodes]\n  sessionNamePattern: node-.*\n", "4:23", "", ""},
 	{neverMaps, "reserved prefix", "server:\n  reservedPrefixConfig:\n  - {backendmode: MountedFile, usernamePrefixReserveList: ['admin:']}\n  mapRoles:\n  " + indent(role, 2), "6:15", "server:\n  mapRoles:\n  " + indent(role, 2), ""},
 	{otherPartition, "", "server:\n  partition: aws-cn\n  mapRoles:\n  " + indent(role, 2), "4:14", "server:\n  mapRoles:\n  " + indent(role, 2), ""},
 	{configValue, "out of range", "clusterID: a\nserver:\n  port: 70000\n", "3:9", "", ""},
@@ -98,6 +101,8 @@ var ruleTests = []struct {
 	{accessEntry, "scope", entryHead + "  accessPolicies:\n  - policyARN: arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy\n    accessScope: {type: namespace}\n", "9:18", "", ""},
 	{accessEntry, "version", strings.Replace(entryHead, "v1alpha1", "v1", 1), "1:13", "", "v1alpha1"},
 	{accessEntry, "no name", strings.Replace(entryHead, "  name: a", "  labels: {}", 1), "4:3", "", ""},
+
+	{moreFindings, "", strings.Repeat("- 1\n", 1001), "1:1", "", "mend these first"},
 
 	{configMapNamespace, "", strings.Replace(configMap, "  namespace: kube-system\n", "", 1), "4:3", "", "kube-system"},
 	{unreadKey, "of the data", configMap + "  notes: |\n    []\n", "7:3", "", ""},
@@ -112,7 +117,7 @@ var ruleTests = []struct {
 	{wrongSection, "role under mapUsers", "- userarn: arn:aws:iam::111122223333:role/a\n  username: a\n", "1:12", "", ""},
 	{wrongSection, "user under mapRoles", "- rolearn: arn:aws:iam::111122223333:user/a\n  username: a\n", "1:12", "", ""},
 	{forgeableName, "username", "- rolearn: arn:aws:iam::111122223333:role/a\n  username: '{{SessionName}}'\n", "2:13", "- rolearn: arn:aws:iam::111122223333:role/AWSReservedSSO_V_0123456789abcdef\n  username: '{{SessionName}}'\n", "team:{{SessionName}}"},
-	{forgeableName, "group", role + "  groups: [a, '{{SessionNameRaw}}-b']\n", "3:15", role + "  sessionNamePattern: 'a|b'\n  groups: [a, '{{SessionNameRaw}}-b']\n", ""},
+	{forgeableName, "group", role + "  groups: [a, '{{SessionNameRaw}}-b']\n", "3:15", role + "  sessionNamePattern: 'ann|bob'\n  groups: [a, '{{SessionNameRaw}}-b']\n", ""},
 	{nodeIdentity, "people in a node's role", "- rolearn: arn:aws:iam::111122223333:role/a\n  username: system:node:{{EC2PrivateDNSName}}\n  groups: [system:nodes, admins]\n", "3:26", "- rolearn: arn:aws:iam::111122223333:role/a\n  username: system:node:{{EC2PrivateDNSName}}\n  groups: [system:nodes, system:bootstrappers]\n", ""},
 	{nodeIdentity, "without the group", "- rolearn: arn:aws:iam::111122223333:role/a\n  username: system:node:{{EC2PrivateDNSName}}\n", "2:13", "", "system:nodes"},
 	{nodeIdentity, "without the name", role + "  groups: [system:nodes]\n", "2:13", "", ""},
@@ -295,14 +300,15 @@ func TestPositionsInText(t *testing.T) {
 }
 
 func TestEntriesBeyondTheBoundAreStillNamed(t *testing.T) {
-	text := strings.Repeat("- username: 1\n", maxDiagnosed+10)
+	const many = maxAsked/10 + 10
+	text := strings.Repeat("- username: 1\n", many)
 	lines := map[int]bool{}
-	for _, f := range Check("f", []byte(text), Options{}) {
+	for _, f := range Check("f", []byte(text), Options{MaxFindings: 2 * many}) {
 		if f.Severity == Error {
 			lines[f.Line] = true
 		}
 	}
-	if len(lines) != maxDiagnosed+10 {
-		t.Errorf("errors on %d lines, want %d", len(lines), maxDiagnosed+10)
+	if len(lines) != many {
+		t.Errorf("errors on %d lines, want %d", len(lines), many)
 	}
 }

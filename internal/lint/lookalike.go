@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // lookAlikes are characters that pass for ASCII: pairs of one and what it looks like.
@@ -22,11 +23,13 @@ func looksLike(r rune) rune {
 	if r >= 0xff01 && r <= 0xff5e { // the full width forms of ASCII
 		return r - 0xff01 + '!'
 	}
-	known := []rune(lookAlikes)
-	for i := 0; i+1 < len(known); i += 2 {
-		if known[i] == r {
-			return known[i+1]
+	for rest := lookAlikes; rest != ""; {
+		odd, n := utf8.DecodeRuneInString(rest)
+		plain, m := utf8.DecodeRuneInString(rest[n:])
+		if odd == r {
+			return plain
 		}
+		rest = rest[n+m:]
 	}
 	return r
 }

@@ -32,6 +32,7 @@ const (
 	otherPartition    ID = "other-partition"
 	configValue       ID = "config-value"
 	accessEntry       ID = "access-entry"
+	moreFindings      ID = "more-findings"
 
 	configMapNamespace ID = "configmap-namespace"
 	unreadKey          ID = "unread-key"
@@ -91,6 +92,7 @@ var rules = [...]Rule{
 	{otherPartition, Error, "A principal is not in the partition that the server is for."},
 	{configValue, Error, "A value of the configuration is wrong."},
 	{accessEntry, Error, "An AccessEntry breaks a rule of its schema."},
+	{moreFindings, Error, "There are more than 1,000 findings of a severity, which is that of this one."},
 
 	{configMapNamespace, Warning, "The manifest of aws-auth does not name the namespace kube-system."},
 	{unreadKey, Warning, "A key is not read."},

@@ -1,15 +1,15 @@
 package lint
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/iam-authenticator/authenticator/internal/trial"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
@@ -47,6 +47,8 @@ type located struct {
 	at     point
 	fields fields
 	bare   bool // an access entry without groups and policies
+
+	skipped bool // by the server
 }
 
 // mappings checks the sections in a node of a file: the server's part of its
@@ -90,14 +92,14 @@ func (c *checker) section(t *text, name string, root *yaml.Node, o mapper.ParseO
 		return s
 	}
 	s.list = resolve(root)
-	byEntry := map[int][]mapper.Problem{}
-	for _, p := range s.parsed.Problems {
-		byEntry[p.Source.Index] = append(byEntry[p.Source.Index], p)
-	}
-	for i, entry := range s.entries() {
-		if problems := byEntry[i]; len(problems) > 0 {
-			c.diagnose(s, entry, problems, o)
+	entries := s.entries()
+	for rest := s.parsed.Problems; len(rest) > 0; { // in the order of the entries
+		i, n := rest[0].Source.Index, 1
+		for n < len(rest) && rest[n].Source.Index == i {
+			n++
 		}
+		c.diagnose(s, entries[i], rest[:n], o)
+		rest = rest[n:]
 	}
 	return s
 }
@@ -118,7 +120,6 @@ func (c *checker) sections(s source, found []section) {
 		s.reserved = c.options.ReservedPrefixes
 	}
 	var doc mapper.Document
-	var entries int
 	at := map[string]located{}
 	for _, f := range found {
 		switch f.name {
@@ -130,27 +131,28 @@ func (c *checker) sections(s source, found []section) {
 			doc.Accounts = f.parsed
 			c.accounts(f)
 		}
-		entries += len(f.entries())
+		skipped := map[int]bool{}
+		for _, p := range f.parsed.Problems {
+			if p.Severity == mapper.Skipped {
+				skipped[p.Source.Index] = true
+			}
+		}
 		for _, m := range f.parsed.Mappings {
 			e := m.Entry()
 			n := f.entries()[e.Source.Index]
-			l := located{entry: e, place: placeOf(e.Source), at: f.text.of(n), fields: fieldsOf(f.text, n)}
+			l := located{entry: e, place: placeOf(e.Source), at: f.text.of(n), skipped: skipped[e.Source.Index]}
+			// What the server did not read may be large, and stand in every entry.
+			l.fields = fieldsOf(f.text, n, !l.skipped)
 			at[l.place] = l
 		}
 	}
 	index, duplicates := newIndex(s, doc)
 	for _, p := range duplicates {
-		c.duplicate(index, p, at)
-	}
-	skipped := map[string]bool{}
-	for _, p := range doc.Problems() {
-		if p.Severity == mapper.Skipped {
-			skipped[placeOf(p.Source)] = true
-		}
+		c.duplicate(s, index, p, at)
 	}
 	var inForce []located
 	for _, m := range doc.Mappings() {
-		if l := at[placeOf(m.Entry().Source)]; !skipped[l.place] {
+		if l := at[placeOf(m.Entry().Source)]; !l.skipped {
 			inForce = append(inForce, l)
 			c.doubts(l)
 			c.trial(s, index, l)
@@ -170,10 +172,11 @@ func newIndex(s source, doc mapper.Document) (*mapper.Index, []mapper.Problem) {
 }
 
 // duplicate reports an entry in whose place another one stands.
-func (c *checker) duplicate(index *mapper.Index, p mapper.Problem, at map[string]located) {
+func (c *checker) duplicate(s source, index *mapper.Index, p mapper.Problem, at map[string]located) {
 	l := at[placeOf(p.Source)]
 	f := Finding{Message: "another entry for the same principal stands instead", Suggestion: "remove one of them", Principal: p.Source.ARN, Entry: l.place}
-	if m, err := index.Lookup(sample(l.entry)); err == nil {
+	id, _ := s.caller(index, l.entry) // with whatever session; nobody is found by none
+	if m, err := index.Lookup(id); err == nil {
 		other := at[placeOf(m.Entry().Source)]
 		f.Message = fmt.Sprintf("%s on line %d is for the same principal and stands instead", other.place, other.at.line)
 		if other.place == l.place {
@@ -185,69 +188,47 @@ func (c *checker) duplicate(index *mapper.Index, p mapper.Problem, at map[string
 
 // trial has a caller log in by the entry, as far as nothing else stands before it.
 func (c *checker) trial(s source, index *mapper.Index, l located) {
-	id := sample(l.entry)
-	if m, err := index.Lookup(id); err == nil && placeOf(m.Entry().Source) == l.place {
-		c.trialOf(s, index, l)
+	id, err := s.caller(index, l.entry)
+	if err == nil || errors.Is(err, trial.ErrNoSession) {
+		if m, lookupErr := index.Lookup(id); lookupErr != nil || placeOf(m.Entry().Source) != l.place {
+			return
+		}
 	}
+	c.trialOf(s, index, l)
 }
 
 // trialOf is trial where nothing else stands.
 func (c *checker) trialOf(s source, index *mapper.Index, l located) {
-	id := sample(l.entry)
-	chain := mapper.NewChain([]mapper.Mapper{onlyMapper{s.kind, index}}, mapper.ChainOptions{NodeNames: anyNode{}, ReservedPrefixes: s.reserved})
-	_, err := chain.Map(context.Background(), id)
-	switch code := reason.Of(err); {
-	case err == nil || code == reason.SessionNameRefused:
-		// Which sessions there are is not known.
-	default:
-		message := err.Error()
-		if _, after, ok := strings.Cut(message, ": username: "); ok {
-			message = "username: " + after
-		}
-		f := Finding{Message: "every login by this entry fails: " + message, Principal: l.entry.Source.ARN, Entry: l.place}
-		if l.entry.Principal.Kind == iam.User && strings.Contains(message, "{{") {
-			f.Suggestion = "write the name out: a user has no session"
-		}
-		c.report(neverMaps, l.fields.at(l.at, "username"), f)
-	}
-}
-
-// sample returns a caller that the entry is for.
-func sample(e mapper.Entry) iam.Identity {
-	const session = "i-0123456789abcdef0" // so that {{EC2PrivateDNSName}} has a value
-	p := e.Principal
+	field := "username"
+	id, err := s.caller(index, l.entry)
 	switch {
-	case e.PermissionSet != mapper.PermissionSet{}:
-		p = iam.Principal{Kind: iam.Role, Partition: e.PermissionSet.Partition, Account: e.PermissionSet.Account,
-			Path: "/", Name: "AWSReservedSSO_" + e.PermissionSet.Name + "_0123456789abcdef"}
-	case p.Kind == 0: // by user ID alone
-		p = iam.Principal{Kind: iam.Role, Partition: "aws", Account: "111122223333", Path: "/", Name: "any"}
+	case errors.Is(err, trial.ErrNoSession):
+		field = "sessionnamepattern"
+	case err != nil:
+		field = "userid"
+	default:
+		_, err = trial.Source{Backend: s.kind, Index: index}.Login(id, s.reserved)
+		if reason.Of(err) == reason.PrincipalIDMismatch {
+			field = "userid"
+		}
 	}
-	switch p.Kind {
-	case iam.Role:
-		p.SessionName = session
-	case iam.FederatedUser:
-		p.SessionName = p.Name
+	if err == nil {
+		return
 	}
-	return iam.Identity{Principal: p, ARN: p.Canonical(), CanonicalARN: p.Canonical(), MapKey: p.Key(), UserID: orText(e.UserID, "AROAEXAMPLE"), AccessKeyID: "ASIAEXAMPLE"}
+	message := err.Error()
+	if _, after, ok := strings.Cut(message, ": username: "); ok {
+		message = "username: " + after
+	}
+	f := Finding{Message: "every login by this entry fails: " + message, Principal: l.entry.Source.ARN, Entry: l.place}
+	if l.entry.Principal.Kind == iam.User && strings.Contains(message, "{{") {
+		f.Suggestion = "write the name out: a user has no session"
+	}
+	c.report(neverMaps, l.fields.at(l.at, field, "principalid", "username"), f)
 }
 
-// onlyMapper is a mapper.Mapper of an index.
-type onlyMapper struct {
-	name  string
-	index *mapper.Index
-}
-
-func (m onlyMapper) Name() string                                    { return m.name }
-func (m onlyMapper) Lookup(id iam.Identity) (*mapper.Mapping, error) { return m.index.Lookup(id) }
-func (m onlyMapper) MapsAccount(string) (bool, error)                { return false, nil }
-func (m onlyMapper) Status() mapper.Status                           { return mapper.Status{Loaded: time.Unix(0, 0)} }
-
-// anyNode is a mapper.NodeNames that knows a name for every instance.
-type anyNode struct{}
-
-func (anyNode) PrivateDNSName(context.Context, string) (string, error) {
-	return "ip-10-0-0-1.ec2.internal", nil
+// caller returns a caller that the entry is for: see trial.Caller.
+func (s source) caller(index *mapper.Index, e mapper.Entry) (iam.Identity, error) {
+	return trial.Caller(e, s.partition, trial.Source{Backend: s.kind, Index: index}.Names)
 }
 
 // fields are the values of an entry, by key in lower case, and their text.
@@ -256,12 +237,15 @@ type fields struct {
 	values map[string]*yaml.Node
 }
 
-func fieldsOf(t *text, n *yaml.Node) fields {
+func fieldsOf(t *text, n *yaml.Node, merges bool) fields {
 	f := fields{t, map[string]*yaml.Node{}}
 	for key, v := range pairs(n) {
 		v = resolve(v)
 		if key.Tag == "!!merge" {
-			for name, value := range fieldsOf(t, v).values {
+			if !merges {
+				continue
+			}
+			for name, value := range fieldsOf(t, v, true).values {
 				if f.values[name] == nil {
 					f.values[name] = value
 				}

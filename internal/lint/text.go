@@ -24,6 +24,8 @@ type text struct {
 	// is not the file itself. Without known places it has only whole.
 	outer [][]point
 	whole *point
+	// decoded says that there is no text, only the values that were in one.
+	decoded bool
 }
 
 func newText(file string, data []byte) *text {
@@ -52,8 +54,11 @@ func splitLines(s string) [][]rune {
 // at returns the place of a line and column, which are moved into the text if they
 // are outside.
 func (t *text) at(line, column int) point {
-	if t.whole != nil {
+	switch {
+	case t.whole != nil:
 		return *t.whole
+	case t.decoded:
+		return point{t.file, 1, 1}
 	}
 	line = min(max(line, 1), len(t.lines))
 	column = min(max(column, 1), len(t.lines[line-1])+1)
@@ -88,6 +93,8 @@ func (t *text) inner(n *yaml.Node) *text {
 	in := newText(t.file, []byte(n.Value))
 	var points []point
 	switch {
+	case t.decoded:
+		return in
 	case t.whole != nil:
 		in.whole = t.whole
 		return in

@@ -62,7 +62,7 @@ func (t *Tool) Undo(ctx context.Context, b Backup) error {
 			what = "restored"
 			_, _, err = t.Entries.UpdateObject(ctx, e.Name, e.Spec.PrincipalARN, restoreEntry(e, old))
 		} else {
-			err = t.Entries.DeleteObject(ctx, &e)
+			err = t.Entries.DeleteUnchanged(ctx, &e)
 		}
 		if err != nil {
 			return fmt.Errorf("%w; the same command goes on where it ended", err)
@@ -157,7 +157,7 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 	if err != nil {
 		return nil, err
 	}
-	var removed []awsauth.Entry
+	var missing []awsauth.Entry
 	for _, e := range slices.Backward(all) {
 		p, err := iam.ParsePrincipal(e.ARN)
 		if err != nil || e.Problem != "" || len(existing[p.Key()]) == 0 {
@@ -167,9 +167,9 @@ func withoutMissing(backup, now awsauth.Document, existing map[string][]v1alpha1
 			present = slices.Delete(present, i, i+1)
 			continue
 		}
-		removed = append(removed, e)
+		missing = append(missing, e)
 	}
-	return backup.Remove(removed...)
+	return backup.Remove(missing...)
 }
 
 // sameEntry tells whether two entries say the same, wherever they stand.
