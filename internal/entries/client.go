@@ -358,25 +358,31 @@ func (c *Client) DeleteUnchanged(ctx context.Context, seen *v1alpha1.AccessEntry
 			return err
 		case now.UID != seen.UID || now.Generation != seen.Generation || !maps.Equal(now.Labels, seen.Labels):
 			return fmt.Errorf("%s was changed meanwhile, and stays as it is", qualified(seen.Name))
-		case c.dryRun == DryRunClient:
-			return nil
 		}
 		// With the version, the API server refuses if somebody is faster now, be it the
 		// server with a new status.
-		err = c.rest.Delete().Resource(resource).Name(seen.Name).
-			Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion}}).
-			Do(ctx).Error()
-		switch {
-		case err == nil || apierrors.IsNotFound(err):
-			return nil
-		case !apierrors.IsConflict(err) || attempt == maxAttempts:
-			return fmt.Errorf("delete %s: %w", qualified(seen.Name), explain(err, "get and delete"))
+		err = c.delete(ctx, now.Name, metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion})
+		if !apierrors.IsConflict(err) || attempt == maxAttempts {
+			return err
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+func (c *Client) delete(ctx context.Context, name string, is metav1.Preconditions) error {
+	if c.dryRun == DryRunClient {
+		return nil
+	}
+	err := c.rest.Delete().Resource(resource).Name(name).
+		Body(&metav1.DeleteOptions{DryRun: c.serverDryRun(), Preconditions: &is}).
+		Do(ctx).Error()
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", qualified(name), explain(err, "get and delete"))
+	}
+	return nil
 }
 
 func (c *Client) serverDryRun() []string {
