@@ -243,10 +243,16 @@ func TestWarningsAreShortAndFew(t *testing.T) {
 	}
 }
 
+// What is too large is not looked through for mistakes, but hides no loss.
 func TestWhatIsTooMuchToCheckPasses(t *testing.T) {
-	many := "[" + strings.Repeat("a,", 500_000) + "a]"
-	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(many), awsAuth(admins)); !got.Allowed || len(got.Warnings) != 1 {
+	many := strings.Repeat("# nothing\n", maxItems+1)
+	if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(many+admins+typo), awsAuth(admins)); !got.Allowed || len(got.Warnings) != 1 {
 		t.Errorf("%+v", got)
+	}
+	for _, many := range []string{many + dev, "[" + strings.Repeat("a,", 500_000) + "a]"} {
+		if got := ask(t, PathAWSAuth, "UPDATE", "aws-auth", awsAuth(many), awsAuth(admins)); got.Allowed {
+			t.Errorf("the last administrator goes: %+v", got)
+		}
 	}
 }
 

@@ -61,14 +61,13 @@ type diagnosis struct {
 // diagnose reports the problems that the server has with an entry.
 func (c *checker) diagnose(s section, entry *yaml.Node, problems []mapper.Problem, o mapper.ParseOptions) {
 	d := diagnosis{checker: c, section: s, options: o, entry: entry, place: placeOf(problems[0].Source), arn: problems[0].Source.ARN}
-	if d.arn == "" {
-		d.arn = arnOf(d.entry)
-	}
+	d.arn = orText(d.arn, arnOf(entry))
 	switch affordable := c.afford(entry); {
 	case s.name == mapper.MapAccounts:
 		d.account(problems[0].Message)
 	case affordable && resolve(entry).Kind == yaml.MappingNode && !hasMerge(entry):
 		d.entry = resolve(entry)
+		d.arn = orText(d.arn, arnOf(d.entry))
 		d.mapping()
 	}
 	for _, p := range problems {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"unicode"
 )
 
 // Counts are how many findings there are of each severity.
@@ -92,7 +93,7 @@ func writeText(w io.Writer, findings []Finding) error {
 // printable replaces what a file could send to a terminal in a message.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
 			return '\ufffd'
 		}
 		return r

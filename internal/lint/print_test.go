@@ -35,6 +35,14 @@ func TestWriteTextKeepsOneLinePerFindingAndTerminalsSafe(t *testing.T) {
 	}
 }
 
+func TestNothingThatATerminalObeysIsPrinted(t *testing.T) {
+	for _, r := range "\x1b\u0085\u009b\u00ad\u061c\u200e\u202e\u2028\u2066\ufeff\U000e0041" {
+		if got := printable("a" + string(r) + "b"); got != "a\ufffdb" {
+			t.Errorf("%U: %q", r, got)
+		}
+	}
+}
+
 func TestWriteJSONHasStableKeys(t *testing.T) {
 	var b strings.Builder
 	if err := Write(&b, "json", printed[:1], "v1"); err != nil {

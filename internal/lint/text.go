@@ -79,6 +79,9 @@ func (t *text) of(n *yaml.Node) point {
 // line returns where the content of a line begins or, if it is there, where a word
 // in it does.
 func (t *text) line(line int, word string) point {
+	if t.decoded {
+		return t.at(1, 1)
+	}
 	line = min(max(line, 1), len(t.lines))
 	content := string(t.lines[line-1])
 	column := len([]rune(content)) - len([]rune(strings.TrimLeft(content, " \t")))
