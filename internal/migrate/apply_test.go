@@ -376,14 +376,13 @@ func TestAMigrationThatWasKilledGoesOnOrBack(t *testing.T) {
 			tool.Remove, tool.Overwrite = true, true
 			s.left, s.lastDone = died, answerLost
 			err := apply(t, tool)
-			if (died <= len(s.writes)) != (err != nil) {
-				t.Fatalf("died at write %d of %q: %v", died, s.writes, err)
+			if got := s.revive(); (died <= got) != (err != nil) {
+				t.Fatalf("died at write %d of %d: %v", died, got, err)
 			}
 			b, parseErr := ParseBackup([]byte((*lines)[0]))
 			if parseErr != nil {
 				t.Fatal(parseErr)
 			}
-			s.dead, s.left = false, 0
 			if back {
 				if err := tool.Undo(t.Context(), b); err != nil && !errors.Is(err, ErrNothingToDo) {
 					t.Errorf("killed at write %d: %v", died, err)
@@ -508,9 +507,9 @@ func TestAnUndoThatWasKilledGoesOn(t *testing.T) {
 		s, tool, b := migrated(t)
 		s.left = died
 		if err := tool.Undo(t.Context(), b); err == nil {
-			t.Fatalf("it made %q, and %d writes killed it", s.writes, died)
+			t.Fatalf("write %d did not kill it", died)
 		}
-		s.dead, s.left = false, 0
+		s.revive()
 		if err := tool.Undo(t.Context(), b); err != nil || !maps.Equal(s.document, careful()) || len(s.entries) != 0 {
 			t.Errorf("killed at write %d: %v, %+v, %q", died, err, s.entries, s.document)
 		}
