@@ -167,6 +167,10 @@ func (p *plan) result(err error) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		if bytes.Equal(before, after) {
+			fmt.Fprintf(&text, "%s: what changes may be a secret, such as the password of a proxy\n", d.path)
+			continue
+		}
 		// The first line is a command, as if that had made the difference.
 		_, unified, _ := bytes.Cut(diff.Diff(d.path, before, d.path, after), []byte("\n"))
 		text.Write(unified)

@@ -333,6 +333,18 @@ func TestDiffHasNoSecrets(t *testing.T) {
 	}
 }
 
+func TestADiffOfSecretsAloneSaysSo(t *testing.T) {
+	login := demo()
+	login.Cluster.ProxyURL = "http://me:s3cret1@proxy.example"
+	files := write(t, "config", "")
+	merge(t, login, Options{Files: files})
+	login.Cluster.ProxyURL = "http://me:s3cret2@proxy.example"
+	result := merge(t, login, Options{Files: files, DryRun: true, Overwrite: true})
+	if len(result.Changes) != 1 || strings.Contains(result.Diff, "s3cret") || !strings.Contains(result.Diff, files[0]+": what changes may be a secret") {
+		t.Errorf("%+v", result)
+	}
+}
+
 // What is overwritten may be somebody else's: only what is known to be no secret is shown.
 func TestDiffShowsOnlyWhatIsNoSecret(t *testing.T) {
 	files := write(t, "config", `# s3cret: the password of the admin

@@ -181,6 +181,14 @@ func (s *apiServer) configMap(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// revive brings the server back, and returns how many writes it got.
+func (s *apiServer) revive() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead, s.left = false, 0
+	return len(s.writes)
+}
+
 // edit changes aws-auth as another administrator would.
 func (s *apiServer) edit(section, from, to string) {
 	s.mu.Lock()

@@ -167,7 +167,7 @@ func (t *Tool) Apply(ctx context.Context, p *Plan) error {
 // proveWritten is Prove with what the API server returns now: the access entries, and
 // aws-auth, in which somebody may have changed a mapping while its access entry was made.
 func (t *Tool) proveWritten(ctx context.Context, p *Plan) error {
-	source := p.source
+	source, rest := p.source, p.rest()
 	if p.From == AWSAuth {
 		doc, err := t.AWSAuth.Get(ctx)
 		if err != nil {
@@ -179,13 +179,14 @@ func (t *Tool) proveWritten(ctx context.Context, p *Plan) error {
 		if source, err = FromAWSAuth(doc); err != nil {
 			return err
 		}
+		rest = source.without(p)
 	}
 	written, err := t.written(ctx, p)
 	if err != nil {
 		return err
 	}
 	now := &Plan{From: p.From, Rows: p.Rows, source: source}
-	proof, err := now.prove(ctx, written, source.mapper(), source.mapper())
+	proof, err := now.prove(ctx, written, source.mapper(), rest)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,11 @@ func (p Proof) shown() string {
 // those by the access entries before the source, both whole and without what was
 // carried.
 func (p *Plan) Prove(ctx context.Context) (Proof, error) {
+	return p.prove(ctx, accessEntryMapper(p.Entries()), p.source.mapper(), p.rest())
+}
+
+// rest returns what the server makes of the source without what was carried.
+func (p *Plan) rest() mapper.Mapper {
 	s := p.source
 	gone := map[*mapper.Mapping]bool{}
 	for _, r := range p.Rows {
@@ -62,7 +67,7 @@ func (p *Plan) Prove(ctx context.Context) (Proof, error) {
 		}
 	}
 	rest := slices.DeleteFunc(slices.Clone(s.mappings), func(m *mapper.Mapping) bool { return gone[m] })
-	return p.prove(ctx, accessEntryMapper(p.Entries()), s.mapper(), newIndexed(s.backend, rest, s.accounts))
+	return newIndexed(s.backend, rest, s.accounts)
 }
 
 // prove compares, with the access entries that are made and with the source as it is left

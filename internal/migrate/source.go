@@ -177,6 +177,20 @@ func (s *Source) standing() map[string]*mapper.Mapping {
 // mapper returns what the server makes of the source.
 func (s *Source) mapper() mapper.Mapper { return newIndexed(s.backend, s.mappings, s.accounts) }
 
+// without is mapper without what a plan carries, of an aws-auth that was read later than
+// that of the plan: every good entry for a principal that is carried.
+func (s *Source) without(p *Plan) mapper.Mapper {
+	carried := map[string]bool{}
+	for _, r := range p.Rows {
+		carried[r.key()] = carried[r.key()] || r.Outcome == Carried
+	}
+	rest := slices.DeleteFunc(slices.Clone(s.mappings), func(m *mapper.Mapping) bool {
+		e := m.Entry()
+		return e.Username != "" && carried[e.Principal.Key()]
+	})
+	return newIndexed(s.backend, rest, s.accounts)
+}
+
 // indexed is an index as a mapper.Mapper.
 type indexed struct {
 	name string

@@ -102,7 +102,7 @@ func madeEntries(existing map[string][]v1alpha1.AccessEntry, overwritten map[str
 
 func restoreEntry(seen, old v1alpha1.AccessEntry) func(*v1alpha1.AccessEntry) error {
 	return func(e *v1alpha1.AccessEntry) error {
-		if e.UID != seen.UID || e.Generation != seen.Generation {
+		if e.UID != seen.UID || e.Generation != seen.Generation || e.Labels[Label] == "" {
 			return fmt.Errorf("accessentry %s was changed meanwhile, and stays as it is", e.Name)
 		}
 		e.Spec = *old.Spec.DeepCopy()

@@ -13,7 +13,7 @@ const placeholder = "[secret]"
 // secrets are compiled when they are first needed: most commands end without an error.
 var secrets = sync.OnceValue(func() *regexp.Regexp {
 	// Behind a token, \n and the like are those of a quoted text in which it was wrapped.
-	const token = `(?:[A-Za-z0-9_=+/-]|%[0-9A-Fa-f]{2}|\\[nrt])*`
+	const token = `(?:[A-Za-z0-9_=+/-]|%[0-9A-Fa-f]{2}|\\[nrt])+`
 	return regexp.MustCompile(
 		// A token, and one whose prefix was lost: base64 of "https://".
 		`(?i:k8s-aws-v1)\.` + token + `|aHR0cHM6Ly9` + token +

@@ -39,7 +39,7 @@ func TestTheRestStays(t *testing.T) {
 		"no mapping for arn:aws:iam::111122223333:role/team/developers, session alice@example.com",
 		"EKS DescribeCluster: https://eks.eu-west-1.amazonaws.com/clusters/a@b: connection refused",
 		"the access key ID is ASIAIOSFODNN7EXAMPLE, X-Amz-Credential=AKIA/20260101/us-east-1/sts/aws4_request",
-		"SignatureMismatch: the signature does not match", "k8s-aws-v1 tokens have a prefix",
+		"SignatureMismatch: the signature does not match", "k8s-aws-v1 tokens have a prefix", "no k8s-aws-v1. prefix",
 	} {
 		if got := Text(text); got != text {
 			t.Errorf("%q became %q", text, got)
