@@ -155,6 +155,9 @@ func New(o Options) (*Log, error) {
 // go on to where they went.
 func (l *Log) open(now time.Time) (err error) {
 	path := l.options.Path
+	if err := checkLink(path); err != nil {
+		return err
+	}
 	if l.lock == nil {
 		if l.lock, err = lock(path); err != nil {
 			return err
