@@ -180,6 +180,9 @@ func (f *auditFlags) printUnused(ctx context.Context, c config.Config, paths []s
 		return err
 	}
 	unused := usage.Unused()
+	if usage.Hidden > 0 {
+		fmt.Fprintf(f.std.err, "Warning: %d logins are of IAM users under pseudonyms with another key: whom they were is not known, and mappings of users may be used all the same. Give --config FILE with server.audit.pseudonymKeyFile.\n", usage.Hidden)
+	}
 	fmt.Fprintln(f.std.err, usage)
 	if f.output == "json" {
 		err = access.WriteJSON(f.std.out, unused)

@@ -11,6 +11,9 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 )
 
+// clearLine has a terminal write its line anew.
+const clearLine = "\r\x1b[K"
+
 // progress shows on a terminal how much of some files was read, if that takes longer
 // than a second. A nil *progress shows nothing.
 type progress struct {
@@ -44,7 +47,7 @@ func (p *progress) of(in io.Reader) io.Reader {
 // end takes away what was shown.
 func (p *progress) end() {
 	if p != nil && p.shown {
-		fmt.Fprint(p.out, "\r\x1b[K")
+		_, _ = io.WriteString(p.out, clearLine)
 	}
 }
 
@@ -70,5 +73,5 @@ func (p *progress) add(n int64) {
 	if p.read < p.total {
 		percent = 100 * p.read / p.total
 	}
-	fmt.Fprintf(p.out, "\r\x1b[K%d of %d MiB read (%d %%)", p.read>>20, max(p.read, p.total)>>20, percent)
+	fmt.Fprintf(p.out, clearLine+"%d of %d MiB read (%d %%)", p.read>>20, max(p.read, p.total)>>20, percent)
 }

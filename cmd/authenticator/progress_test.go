@@ -23,7 +23,7 @@ func TestProgressIsShownOnceASecond(t *testing.T) {
 	}
 	p.end()
 	const want = "3 of 8 MiB read (37 %)|5 of 8 MiB read (68 %)|8 of 8 MiB read (100 %)|"
-	if got := strings.TrimPrefix(strings.ReplaceAll(out.String(), "\r\x1b[K", "|"), "|"); got != want {
+	if got := strings.TrimPrefix(strings.ReplaceAll(out.String(), clearLine, "|"), "|"); got != want {
 		t.Errorf("shown %q, want %q", got, want)
 	}
 }

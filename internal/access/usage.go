@@ -17,6 +17,9 @@ import (
 type Usage struct {
 	// First and Last are the times of the first and the last record, zero without any.
 	First, Last time.Time
+	// Hidden counts the logins of users under pseudonyms that are none of an entry's:
+	// with the right key they might be.
+	Hidden int
 
 	pseudonyms *audit.Pseudonyms
 	entries    []ListEntry
@@ -75,7 +78,8 @@ func (u *Usage) Add(r *audit.Record) {
 	if r.PrincipalID != "" {
 		keys = append(keys, "id "+r.PrincipalID)
 	}
-	if p, err := iam.ParsePrincipal(r.Principal); err == nil {
+	p, err := iam.ParsePrincipal(r.Principal)
+	if err == nil {
 		if name, ok := p.PermissionSet(); ok {
 			keys = append(keys, permissionSetKey(mapper.PermissionSet{Partition: p.Partition, Account: p.Account, Name: name}))
 		}
@@ -88,6 +92,9 @@ func (u *Usage) Add(r *audit.Record) {
 			u.used[i] = true
 			return
 		}
+	}
+	if err == nil && audit.IsPseudonym(p.Name) {
+		u.Hidden++
 	}
 }
 

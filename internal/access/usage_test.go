@@ -74,6 +74,9 @@ func TestUsage(t *testing.T) {
 					Account: strings.Split(c.principal+":::::", ":")[4],
 				})
 			}
+			if u.Hidden != 0 {
+				t.Errorf("%d logins hidden", u.Hidden)
+			}
 			got := []string{}
 			for _, e := range u.Unused() {
 				got = append(got, strings.TrimPrefix(e.Entry, "kube-system/aws-auth ")+" "+string(e.Status))
@@ -93,6 +96,18 @@ func TestUsage(t *testing.T) {
 				t.Errorf("records from %s to %s", u.First, u.Last)
 			}
 		})
+	}
+}
+
+// Without the key of the pseudonyms every IAM user would seem to be idle.
+func TestUsageSaysIfTheKeyOfPseudonymsIsMissing(t *testing.T) {
+	path := write(t, "aws-auth.yaml", awsAuth(map[string]string{mapper.MapUsers: `- {userarn: "arn:aws:iam::111122223333:user/alice", username: alice}`}))
+	u := read(t, options(t, &Cluster{AWSAuth: path}, config.BackendEKSConfigMap)).Usage(nil)
+	for _, principal := range []string{"user/p-0123456789abcdef0123456789abcdef", "user/p-bob", "role/admins"} {
+		u.Add(&audit.Record{Outcome: "granted", Mapper: "EKSConfigMap", Principal: "arn:aws:iam::111122223333:" + principal})
+	}
+	if u.Hidden != 1 || len(u.Unused()) != 1 {
+		t.Errorf("%d logins hidden, unused %+v", u.Hidden, u.Unused())
 	}
 }
 

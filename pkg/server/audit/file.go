@@ -34,9 +34,6 @@ type file struct {
 // torn when the process or the machine died is ended before the next record. It returns
 // an *unsafeError for a file that records must not go to.
 func open(path string, now time.Time) (*file, error) {
-	if err := checkLink(path); err != nil {
-		return nil, err
-	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

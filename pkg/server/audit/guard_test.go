@@ -39,13 +39,18 @@ func TestFileIsOneServersOnly(t *testing.T) {
 func TestFileThatIsAnotherServersLaterIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "missing", "audit.log")
-		l, err := New(Options{Path: path})
+		l, err := New(Options{Path: path, Compress: true})
 		check(t, err)
 		check(t, os.Mkdir(filepath.Dir(path), 0o700))
 		other, err := New(Options{Path: path})
 		check(t, err)
+		backup := path + ".20260101T000000.000000000Z"
+		check(t, os.WriteFile(backup, []byte(at(1)), 0o600))
 		run(t, l)
 		time.Sleep(2 * checkPeriod)
+		if _, err := os.Stat(backup); err != nil {
+			t.Errorf("what the other server put aside was touched: %v", err)
+		}
 		if err := l.Healthy(); err == nil || !strings.Contains(err.Error(), "another server") {
 			t.Errorf("healthy: %v", err)
 		}
@@ -55,7 +60,10 @@ func TestFileThatIsAnotherServersLaterIsNotTaken(t *testing.T) {
 		if err := l.Healthy(); err != nil {
 			t.Error(err)
 		}
-		mustHave(t, 1, path)
+		mustHave(t, 2, path)
+		if _, err := os.Stat(backup + gzipSuffix); err != nil {
+			t.Errorf("what the other server left was not compressed: %v", err)
+		}
 	})
 }
 
@@ -104,9 +112,13 @@ func TestLinkToAFileIsRefused(t *testing.T) {
 			} else if err == nil || !strings.Contains(err.Error(), "is a symbolic link: name the file itself") {
 				t.Errorf("error %v", err)
 			}
-			for _, planted := range []string{"nothing.log", "planted"} {
-				if _, err := os.Lstat(filepath.Join(dir, planted)); !os.IsNotExist(err) {
-					t.Errorf("%s was made through a link", planted)
+			made := []string{"nothing.log", "planted"}
+			if name != "of the lock" {
+				made = append(made, "audit.log"+lockSuffix)
+			}
+			for _, file := range made {
+				if _, err := os.Lstat(filepath.Join(dir, file)); !os.IsNotExist(err) {
+					t.Errorf("%s was made", file)
 				}
 			}
 		})

@@ -86,7 +86,7 @@ type Log struct {
 	file *file         // nil if it could not be opened; changed by Run, with the turn
 
 	full chan struct{} // wakes Run
-	done chan struct{} // wakes the archivist
+	done chan struct{} // wakes the archivist, who needs the lock
 
 	records, failures atomic.Uint64
 	trouble           atomic.Pointer[trouble] // of the last write; nil if it went well
@@ -155,9 +155,15 @@ func New(o Options) (*Log, error) {
 // go on to where they went.
 func (l *Log) open(now time.Time) (err error) {
 	path := l.options.Path
+	if err := checkLink(path); err != nil {
+		return err
+	}
 	if l.lock == nil {
 		if l.lock, err = lock(path); err != nil {
 			return err
+		}
+		if l.lock != nil {
+			wake(l.done) // for what the last run left
 		}
 	}
 	opened, err := open(path, now)

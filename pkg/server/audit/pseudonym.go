@@ -73,7 +73,16 @@ func (p *Pseudonyms) Of(name string) string {
 	mac.Reset()
 	_, _ = mac.Write([]byte(name)) // never fails, by its documentation
 	var sum [sha256.Size]byte
-	return "p-" + hex.EncodeToString(mac.Sum(sum[:0])[:sha256.Size/2])
+	return pseudonymPrefix + hex.EncodeToString(mac.Sum(sum[:0])[:sha256.Size/2])
+}
+
+const pseudonymPrefix = "p-"
+
+// IsPseudonym tells whether a name has the form of a pseudonym.
+func IsPseudonym(name string) bool {
+	digits, ok := strings.CutPrefix(name, pseudonymPrefix)
+	_, err := hex.DecodeString(digits)
+	return ok && err == nil && len(digits) == sha256.Size
 }
 
 // IsPseudonym tells whether a name has the form of a pseudonym.

@@ -27,7 +27,6 @@ const (
 func (l *Log) keep(ctx context.Context) {
 	ticker := time.NewTicker(checkPeriod)
 	defer ticker.Stop()
-	wake(l.done) // for what the last run left
 	for {
 		select {
 		case <-ctx.Done():

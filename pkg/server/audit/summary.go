@@ -48,7 +48,10 @@ func (r refusal) size() int { return len(r.Reason) + len(r.Principal) + len(r.Ma
 
 // NewSummary returns an empty summary.
 func NewSummary() *Summary {
-	return &Summary{logins: rows[login]{byKey: map[login]*use{}}, refusals: rows[refusal]{byKey: map[refusal]*use{}}}
+	return &Summary{
+		logins:   rows[login]{byKey: map[login]*use{}, room: maxSummary},
+		refusals: rows[refusal]{byKey: map[refusal]*use{}, room: maxSummary},
+	}
 }
 
 // Add adds a record.
@@ -87,7 +90,7 @@ func (s *Summary) Print(w io.Writer) error {
 	if len(logins) > 0 {
 		table := newTable(w, "PRINCIPAL", "USERNAME", "SOURCE", "ENTRY", "COUNT", "FIRST", "LAST")
 		for _, r := range logins {
-			table.row(append([]string{r.Key.Principal, r.Key.Username, r.Key.Mapper, r.Key.Entry}, r.use.cells()...)...)
+			table.row(append([]string{r.Key.Principal, r.Key.Username, r.Key.Mapper, r.Key.Entry}, r.cells()...)...)
 		}
 		if others := s.logins.others; others.Count > 0 {
 			table.row(append([]string{othersCell, "", "", ""}, others.cells()...)...)
@@ -104,7 +107,7 @@ func (s *Summary) Print(w io.Writer) error {
 	}
 	table := newTable(w, "REFUSED FOR", "PRINCIPAL", "SOURCE", "ENTRY", "COUNT", "FIRST", "LAST")
 	for _, r := range refusals {
-		table.row(append([]string{string(r.Key.Reason), r.Key.Principal, r.Key.Mapper, r.Key.Entry}, r.use.cells()...)...)
+		table.row(append([]string{string(r.Key.Reason), r.Key.Principal, r.Key.Mapper, r.Key.Entry}, r.cells()...)...)
 	}
 	if others := s.refusals.others; others.Count > 0 {
 		table.row(append([]string{othersCell, "", "", ""}, others.cells()...)...)
@@ -177,21 +180,21 @@ type rows[K interface {
 	size() int
 }] struct {
 	byKey  map[K]*use
-	size   int // of the keys, in bytes
-	others use // of keys that found no room
+	room   int // that is left for keys, in bytes
+	others use // of keys that found none
 }
 
 func (r *rows[K]) add(key K, at time.Time) {
 	u := r.byKey[key]
 	if u == nil {
 		size := rowSize + key.size()
-		if r.size+size > maxSummary {
+		if size > r.room {
 			r.others.add(at)
 			return
 		}
 		u = new(use)
 		r.byKey[key] = u
-		r.size += size
+		r.room -= size
 	}
 	u.add(at)
 }
@@ -204,7 +207,7 @@ type row[K any] struct {
 func (r *rows[K]) sorted(compare func(a, b row[K]) int) []row[K] {
 	sorted := make([]row[K], 0, len(r.byKey))
 	for key, u := range r.byKey {
-		sorted = append(sorted, row[K]{key, u})
+		sorted = append(sorted, row[K]{Key: key, use: u})
 	}
 	slices.SortFunc(sorted, compare)
 	return sorted
