@@ -81,13 +81,6 @@ const pseudonymPrefix = "p-"
 // IsPseudonym tells whether a name has the form of a pseudonym.
 func IsPseudonym(name string) bool {
 	digits, ok := strings.CutPrefix(name, pseudonymPrefix)
-	_, err := hex.DecodeString(digits)
-	return ok && err == nil && len(digits) == sha256.Size
-}
-
-// IsPseudonym tells whether a name has the form of a pseudonym.
-func IsPseudonym(name string) bool {
-	digits, ok := strings.CutPrefix(name, "p-")
 	sum, err := hex.DecodeString(digits)
 	return ok && err == nil && len(sum) == sha256.Size/2 && digits == strings.ToLower(digits)
 }
