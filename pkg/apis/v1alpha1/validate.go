@@ -182,6 +182,9 @@ func validateName(name, what, choice string, path *field.Path) (errs field.Error
 	if strings.ContainsFunc(name, isControl) || !utf8.ValidString(name) {
 		refuse("not have control characters.")
 	}
+	if len(name) >= len(ReservedPrefix) && strings.EqualFold(name[:len(ReservedPrefix)], ReservedPrefix) {
+		refuse("not begin with " + ReservedPrefix + " in any letter case.")
+	}
 	if !hasKnownPlaceholders(name) {
 		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.")
 	}
