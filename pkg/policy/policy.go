@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 )
@@ -68,24 +69,37 @@ func ParseARN(arn string) (name string, err error) {
 // begin with Amazon stand for the shipped ClusterRoles alone, whoever else bears the
 // label. The error says what to do.
 func Resolve(name string, labelled []string) (string, error) {
-	if strings.HasPrefix(name, amazon) {
-		switch {
-		case !IsBuiltin(name):
-			return "", fmt.Errorf("policy %s is AWS's, and its rules are not known here: use one of %s, or a policy of your own", name, strings.Join(names(), ", "))
-		case !slices.Contains(labelled, RoleName(name)):
-			return "", fmt.Errorf("policy %s: there is no ClusterRole %s with the label %s=%s: apply deploy/policies.yaml", name, RoleName(name), Label, name)
-		}
+	err := CheckName(name)
+	switch {
+	case err != nil:
+		return "", err
+	case IsBuiltin(name) && slices.Contains(labelled, RoleName(name)):
 		return RoleName(name), nil
-	}
-	switch len(labelled) {
-	case 0:
-		return "", fmt.Errorf("policy %s: no ClusterRole has the label %s=%s", name, Label, name)
-	case 1:
+	case IsBuiltin(name):
+		return "", fmt.Errorf("policy %s: there is no ClusterRole %s with the label %s=%s: apply deploy/policies.yaml", name, RoleName(name), Label, name)
+	case len(labelled) == 1:
 		return labelled[0], nil
+	case len(labelled) == 0:
+		return "", fmt.Errorf("policy %s: no ClusterRole has the label %s=%s", name, Label, name)
 	default:
 		labelled = slices.Sorted(slices.Values(labelled))
 		return "", fmt.Errorf("policy %s: %d ClusterRoles have the label %s=%s, want one: %s", name, len(labelled), Label, name, strings.Join(labelled, ", "))
 	}
+}
+
+// CheckName tells whether a ClusterRole can hold the rules of a policy with that name:
+// one of those that are shipped, or one of the operator's own, which is the value of a
+// label.
+func CheckName(name string) error {
+	switch problems := validation.IsValidLabelValue(name); {
+	case IsBuiltin(name):
+		return nil
+	case strings.HasPrefix(name, amazon):
+		return fmt.Errorf("policy %s is AWS's, and its rules are not known here: use one of %s, or a policy of your own", name, strings.Join(names(), ", "))
+	case name == "" || len(problems) > 0:
+		return fmt.Errorf("policy %q can't be the value of a label, and so no ClusterRole can hold its rules: want at most 63 letters, digits, -, _ and .", name)
+	}
+	return nil
 }
 
 // IsBuiltin tells whether the policy is one of those that are shipped.

@@ -182,6 +182,9 @@ func validateName(name, what, choice string, path *field.Path) (errs field.Error
 	if strings.ContainsFunc(name, isControl) || !utf8.ValidString(name) {
 		refuse("not have control characters.")
 	}
+	if len(name) >= len(ReservedPrefix) && strings.EqualFold(name[:len(ReservedPrefix)], ReservedPrefix) {
+		refuse("not begin with " + ReservedPrefix + " in any letter case.")
+	}
 	if !hasKnownPlaceholders(name) {
 		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.")
 	}
@@ -243,11 +246,17 @@ func validatePolicyARN(arn string, path *field.Path) field.ErrorList {
 	return nil
 }
 
+// policyInfix stands in the ARN of an access policy between partition and name.
+const policyInfix = ":eks::aws:cluster-access-policy/"
+
+// PolicyARN returns the ARN of an access policy with a name in a partition.
+func PolicyARN(partition, name string) string { return "arn:" + partition + policyInfix + name }
+
 // ParsePolicyARN returns the partition and the name in the ARN of an access policy. It
 // checks the form alone: AWS and operators add policies.
 func ParsePolicyARN(arn string) (partition, name string, err error) {
 	rest, isARN := strings.CutPrefix(arn, "arn:")
-	partition, name, isPolicy := strings.Cut(rest, ":eks::aws:cluster-access-policy/")
+	partition, name, isPolicy := strings.Cut(rest, policyInfix)
 	_, known := iam.LookupPartition(partition)
 	if !isARN || !isPolicy || !known || name == "" || len(name) > maxPolicyName || !consistsOf(name, iamName) {
 		return "", "", fmt.Errorf("%q is not the ARN of an access policy, want one such as arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy", arn)
