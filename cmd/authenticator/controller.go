@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,13 +33,14 @@ func newControllerCommand(std streams) *cobra.Command {
 		DisableFlagParsing: true, // they are the program's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := findController()
-			if err != nil {
-				if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
-					return errors.Join(cmd.Help(), err)
-				}
-				return err
+			if err == nil {
+				return execute(path, args, std)
 			}
-			return execute(path, args, std)
+			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+				fmt.Fprintln(std.err, "Note:", err)
+				return cmd.Help()
+			}
+			return err
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 			return completeController(append(args, toComplete))
