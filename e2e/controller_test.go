@@ -5,7 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +29,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/iam-authenticator/authenticator/e2e/bed"
 	"github.com/iam-authenticator/authenticator/internal/controller"
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
@@ -37,7 +45,25 @@ type controllerBed struct {
 	program string
 }
 
-func newControllerBed(t *testing.T) *controllerBed {
+// The tests share the program; each has a cluster of its own.
+func TestController(t *testing.T) {
+	program := filepath.Join(buildAuthenticator(t), "authenticator-controller")
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, b *controllerBed)
+	}{
+		{"follows what changes", controllerFollows},
+		{"converges after kills during churn", controllerConvergesAfterKills},
+		{"converges wherever it is killed", controllerConvergesWhereverItIsKilled},
+		{"two do not fight", twoControllersDoNotFight},
+		{"keeps to the ceiling", controllerKeepsToTheCeiling},
+		{"names the right that it lacks", controllerNamesTheRightThatItLacks},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, newControllerBed(t, program)) })
+	}
+}
+
+func newControllerBed(t *testing.T, program string) *controllerBed {
 	t.Helper()
 	cluster, err := bed.Start(t.Context(), bed.Options{})
 	if err != nil {
@@ -55,24 +81,35 @@ func newControllerBed(t *testing.T) *controllerBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &controllerBed{cluster, admin, config, filepath.Join(buildAuthenticator(t), "authenticator-controller")}
+	return &controllerBed{cluster, admin, config, program}
 }
 
-// start starts the controller with flags. It is killed when the test ends.
+// start starts the controller as the administrator with flags.
 func (b *controllerBed) start(t *testing.T, flags ...string) *exec.Cmd {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(t.ArtifactDir(), "controller.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return b.startWith(t, append([]string{"--kubeconfig", b.AdminKubeconfig}, flags...)...)
+}
+
+// startWith starts the controller with flags. It is killed when the test ends.
+func (b *controllerBed) startWith(t *testing.T, flags ...string) *exec.Cmd {
+	t.Helper()
+	log, err := os.OpenFile(b.log(t), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(b.program, append([]string{"--kubeconfig", b.AdminKubeconfig, "--metrics-address=", "--health-address="}, flags...)...)
+	cmd := exec.Command(b.program, append([]string{"--metrics-address=", "--health-address="}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { end(cmd, syscall.SIGKILL) })
 	return cmd
+}
+
+// log is the file of what controllers of a test say.
+func (b *controllerBed) log(t *testing.T) string {
+	return filepath.Join(t.ArtifactDir(), "controller.log")
 }
 
 // end sends a signal to a program and waits until it has gone.
@@ -103,6 +140,53 @@ func (b *controllerBed) create(t *testing.T, objects ...client.Object) {
 	t.Helper()
 	for _, o := range objects {
 		if err := b.admin.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (b *controllerBed) delete(t *testing.T, o client.Object) {
+	t.Helper()
+	if err := b.admin.Delete(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *controllerBed) update(t *testing.T, entry string, change func(e *v1alpha1.AccessEntry)) {
+	t.Helper()
+	var e v1alpha1.AccessEntry
+	if err := b.admin.Get(t.Context(), client.ObjectKey{Name: entry}, &e); err != nil {
+		t.Fatal(err)
+	}
+	before := e.DeepCopy()
+	change(&e)
+	if err := b.admin.Patch(t.Context(), &e, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// editBindings takes the labels off the bindings of an entry, and gives them another subject.
+func (b *controllerBed) editBindings(t *testing.T, entry string) {
+	t.Helper()
+	var inCluster rbacv1.ClusterRoleBindingList
+	var inNamespaces rbacv1.RoleBindingList
+	of := client.MatchingLabels{v1alpha1.GroupName + "/access-entry": entry}
+	if err := errors.Join(b.admin.List(t.Context(), &inCluster, of), b.admin.List(t.Context(), &inNamespaces, of)); err != nil {
+		t.Fatal(err)
+	}
+	if len(inCluster.Items) == 0 || len(inNamespaces.Items) == 0 {
+		t.Fatalf("the access entry %s has no bindings", entry)
+	}
+	mallory := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"}}
+	for _, o := range inCluster.Items {
+		o.Labels, o.Subjects = nil, mallory
+		if err := b.admin.Update(t.Context(), &o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range inNamespaces.Items {
+		o.Labels, o.Subjects = nil, mallory
+		if err := b.admin.Update(t.Context(), &o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -258,8 +342,7 @@ func (b *controllerBed) quiet(t *testing.T) {
 	}
 }
 
-func TestControllerFollows(t *testing.T) {
-	b := newControllerBed(t)
+func controllerFollows(t *testing.T, b *controllerBed) {
 	converged := func() error { return b.converged(t.Context()) }
 	b.create(t, newNamespace("dev-1"), newNamespace("dev-2"), newNamespace("prod"),
 		entryWith("alice", policy.Edit+" dev-* prod", policy.View),
@@ -275,25 +358,13 @@ func TestControllerFollows(t *testing.T) {
 		t.Errorf("a new namespace is open after %v, want 2 s at most", took)
 	}
 
-	update := func(name string, change func(e *v1alpha1.AccessEntry)) {
-		t.Helper()
-		var e v1alpha1.AccessEntry
-		if err := b.admin.Get(t.Context(), client.ObjectKey{Name: name}, &e); err != nil {
-			t.Fatal(err)
-		}
-		before := e.DeepCopy()
-		change(&e)
-		if err := b.admin.Patch(t.Context(), &e, client.MergeFrom(before)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	update("bob", func(e *v1alpha1.AccessEntry) {
+	b.update(t, "bob", func(e *v1alpha1.AccessEntry) {
 		e.Spec.AccessPolicies = accessPolicies(policy.Admin+" prod", policy.SecretReader)
 	})
 	until(t, "other policies", converged)
-	update("alice", func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = nil })
+	b.update(t, "alice", func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = nil })
 	until(t, "no policies any more", converged)
-	update("carol", func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = accessPolicies(policy.View) })
+	b.update(t, "carol", func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = accessPolicies(policy.View) })
 	until(t, "policies for the first time", converged)
 
 	// A restart finds everything in its place.
@@ -307,9 +378,7 @@ func TestControllerFollows(t *testing.T) {
 	}
 
 	for _, name := range []string{"alice", "bob", "carol"} {
-		if err := b.admin.Delete(t.Context(), entryWith(name)); err != nil {
-			t.Fatal(err)
-		}
+		b.delete(t, entryWith(name))
 	}
 	until(t, "all deleted", converged)
 	if grants, err := b.grants(t.Context()); err != nil || len(grants) > 0 {
@@ -321,8 +390,7 @@ func TestControllerFollows(t *testing.T) {
 	}
 }
 
-func TestControllerConvergesAfterKills(t *testing.T) {
-	b := newControllerBed(t)
+func controllerConvergesAfterKills(t *testing.T, b *controllerBed) {
 	const entries, kills = 30, 25
 	for i := range 8 {
 		b.create(t, newNamespace(fmt.Sprintf("dev-%d", i)))
@@ -372,4 +440,386 @@ func TestControllerConvergesAfterKills(t *testing.T) {
 	took := until(t, "after kills", func() error { return b.converged(t.Context()) })
 	grants, err := b.grants(t.Context())
 	t.Logf("%d grants after %v and %d writes, %v", len(grants), took.Round(time.Millisecond), b.writes(t), err)
+}
+
+// killer is the way to the API server that kills the controller at one of its writes: before the API server has it, or
+// after, when the controller hasn't the answer yet.
+type killer struct {
+	proxy httputil.ReverseProxy
+	url   string
+
+	mu     sync.Mutex
+	writes int // so far
+	at     int // which to kill at; 0 for none
+	after  bool
+	kill   func()
+}
+
+func newKiller(t *testing.T, b *controllerBed) *killer {
+	t.Helper()
+	transport, err := rest.TransportFor(b.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := url.Parse(b.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &killer{proxy: httputil.ReverseProxy{
+		Transport: transport, FlushInterval: -1,
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(server) },
+		ErrorLog: log.New(io.Discard, "", 0), // of requests whose sender was killed
+	}}
+	s := httptest.NewServer(k)
+	t.Cleanup(s.CloseClientConnections)
+	k.url = s.URL
+	return k
+}
+
+func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	hit := false
+	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events") {
+		k.mu.Lock()
+		k.writes++
+		hit = k.writes == k.at
+		k.mu.Unlock()
+	}
+	if hit && !k.after {
+		k.kill()
+		return
+	}
+	if hit {
+		w = httptest.NewRecorder()
+		r = r.WithContext(context.WithoutCancel(r.Context()))
+	}
+	k.proxy.ServeHTTP(w, r)
+	if hit {
+		k.kill()
+	}
+}
+
+// Every round has a new entry, one with other policies than before, one without policies any more, one that is deleted,
+// a binding that was edited and one whose entry is gone.
+func controllerConvergesWhereverItIsKilled(t *testing.T, b *controllerBed) {
+	k := newKiller(t, b)
+	b.create(t, newNamespace("dev-0"), newNamespace("dev-1"))
+	// run runs the controller until it is killed, or if it isn't, until all is as it should be.
+	run := func(at int, after bool) (killed bool) {
+		t.Helper()
+		k.mu.Lock()
+		k.writes, k.at, k.after = 0, at, after
+		k.mu.Unlock()
+		var running *exec.Cmd
+		started, gone := make(chan struct{}), make(chan struct{})
+		k.kill = sync.OnceFunc(func() { <-started; end(running, syscall.SIGKILL); close(gone) })
+		running = b.startWith(t, "--master", k.url)
+		close(started)
+		defer end(running, syscall.SIGKILL)
+		until(t, fmt.Sprintf("killed at write %d", at), func() error {
+			select {
+			case <-gone:
+				killed = true
+				return nil
+			default:
+				return b.converged(t.Context())
+			}
+		})
+		return killed
+	}
+	entry := func(round, i int, policies ...string) *v1alpha1.AccessEntry {
+		return entryWith(fmt.Sprintf("round-%d-%d", round, i), policies...)
+	}
+	prepare := func(round int) {
+		b.create(t, entry(round, 1, policy.Edit+" dev-0", policy.SecretReader),
+			entry(round, 2, policy.View), entry(round, 3, policy.View+" dev-1"), entry(round, 4, policy.View))
+	}
+	prepare(0)
+	run(0, false)
+	round := 0
+	for again := true; again; round++ {
+		prepare(round + 1) // the next round's, and all to be done in this round
+		b.create(t, entry(round, 0, policy.View+" dev-*"))
+		b.update(t, entry(round, 1).Name, func(e *v1alpha1.AccessEntry) {
+			e.Spec.AccessPolicies = accessPolicies(policy.View+" dev-0 dev-1", policy.SecretReader)
+		})
+		b.update(t, entry(round, 2).Name, func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = nil })
+		b.delete(t, entry(round, 3))
+		b.update(t, entry(round, 4).Name, func(e *v1alpha1.AccessEntry) { e.Finalizers = nil })
+		b.delete(t, entry(round, 4))
+		b.editBindings(t, entry(round, 1).Name)
+
+		again = run(round+1, round%2 == 1)
+		run(0, false)
+		if round > 200 {
+			t.Fatal("the controller never ceases to write")
+		}
+	}
+	t.Logf("killed at each of %d writes", round-1)
+	if round < 20 {
+		t.Errorf("a round has %d writes, want more", round-1)
+	}
+}
+
+// Of two controllers with a lease one writes, and the other takes over when it ends. Two without write the same.
+func twoControllersDoNotFight(t *testing.T, b *controllerBed) {
+	converged := func() error { return b.converged(t.Context()) }
+	elect := []string{"--leader-elect", "--leader-elect-namespace=kube-system"}
+	first := b.start(t, elect...)
+	leader := func() (string, error) {
+		holder, err := b.Kubectl(t.Context(), "get", "lease", "-n", "kube-system", controller.Name, "-o", "jsonpath={.spec.holderIdentity}")
+		if err == nil && holder == "" {
+			err = errors.New("no leader")
+		}
+		return holder, err
+	}
+	until(t, "the first leads", func() error { _, err := leader(); return err })
+	second := b.start(t, elect...)
+	for i := range 20 {
+		b.create(t, newNamespace(fmt.Sprintf("dev-%d", i)), entryWith(fmt.Sprintf("entry-%d", i), policy.Edit+" dev-*"))
+	}
+	until(t, "one leads, one waits", converged)
+	b.quiet(t)
+
+	holder, err := leader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end(first, syscall.SIGTERM)
+	b.create(t, newNamespace("dev-new"))
+	took := until(t, "after the leader ended", converged)
+	t.Logf("taken over after %v", took.Round(time.Millisecond))
+	if now, err := leader(); err != nil || now == holder {
+		t.Errorf("leader %q (%v) as before", now, err)
+	}
+
+	end(second, syscall.SIGTERM)
+	before := b.writes(t)
+	b.start(t)
+	b.start(t)
+	b.create(t, newNamespace("dev-x"))
+	until(t, "two without a lease", converged)
+	b.quiet(t)
+	// Each of the 20 entries has a binding, a condition and an event more, which both may try to write at the same time.
+	n := b.writes(t) - before
+	t.Logf("two without a lease: %d writes for 20 bindings", n)
+	if n > 2*3*20 {
+		t.Errorf("two controllers without a lease made %d writes for 20 bindings", n)
+	}
+}
+
+// Somebody who may do anything with access entries, and nothing else, gets no further than the ceiling.
+func controllerKeepsToTheCeiling(t *testing.T, b *controllerBed) {
+	b.create(t, newNamespace("dev-1"), newNamespace("prod"),
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "entries"}, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"*"}, Verbs: []string{"*"}}}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "own", Labels: map[string]string{policy.Label: "Own"}}},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "entries"},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "entries"},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"}}})
+	config := rest.CopyConfig(b.config)
+	config.Impersonate.UserName = "mallory"
+	mallory, err := client.New(config, client.Options{Scheme: controller.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries []*v1alpha1.AccessEntry
+	for i, policies := range [][]string{
+		{policy.ClusterAdmin}, {policy.ClusterAdmin + " dev-1"}, {policy.Admin + " dev-*"}, {policy.AdminView}, {policy.View},
+		{policy.View + " *"}, {policy.Edit + " prod"}, {policy.Edit + " dev-1 prod"}, {policy.SecretReader + " *d*"}, {"Own dev-1"},
+		{"cluster-admin"}, {"AmazonEKSUnknownPolicy dev-1"},
+	} {
+		tries = append(tries, entryWith(fmt.Sprintf("try-%d", i), policies...))
+	}
+	for _, e := range append(tries, entryWith("good", policy.Edit+" dev-*")) {
+		if err := mallory.Create(t.Context(), e); err != nil {
+			t.Fatalf("%s: %v", e.Name, err)
+		}
+	}
+	b.start(t, "--max-policy", policy.Edit, "--namespaces", "dev-*")
+	for _, e := range tries {
+		until(t, e.Name, func() error {
+			if err := b.admin.Get(t.Context(), client.ObjectKeyFromObject(e), e); err != nil {
+				return err
+			}
+			for _, c := range e.Status.Conditions {
+				if c.Type == v1alpha1.ConditionPoliciesApplied && c.Status == metav1.ConditionFalse && c.Reason == "AboveCeiling" {
+					return nil
+				}
+			}
+			return fmt.Errorf("conditions %+v, want AboveCeiling", e.Status.Conditions)
+		})
+	}
+	var good v1alpha1.AccessEntry
+	until(t, "the one that is allowed", func() error {
+		grants, err := b.grants(t.Context())
+		if err == nil {
+			err = b.admin.Get(t.Context(), client.ObjectKey{Name: "good"}, &good)
+		}
+		if want := []string{"dev-1 " + policy.RoleName(policy.Edit) + " " + policy.Group("good", good.UID)}; err == nil && !slices.Equal(grants, want) {
+			err = fmt.Errorf("grants %q, want %q", grants, want)
+		}
+		return err
+	})
+}
+
+// With exactly the rights of deploy/controller/rbac.yaml the controller does all that it should; without any one of them
+// it says which.
+func controllerNamesTheRightThatItLacks(t *testing.T, b *controllerBed) {
+	manifest, err := os.ReadFile("../deploy/controller/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adminKubectl(t, b.Cluster, "create", "-f", "../deploy/controller/rbac.yaml")
+	token := adminKubectl(t, b.Cluster, "create", "token", "-n", "kube-system", "iam-authenticator-controller")
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, tokenKubeconfig(b.Server, b.CAFile, strings.TrimSpace(token)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func(t *testing.T, flags ...string) *exec.Cmd {
+		return b.startWith(t, append(flags, "--kubeconfig", kubeconfig, "--leader-elect", "--leader-elect-namespace=kube-system")...)
+	}
+	rights := rightsOf(t, manifest)
+
+	b.create(t, newNamespace("dev"), entryWith("kept", policy.Edit+" dev", policy.View))
+	for i := range rights {
+		b.create(t, entryWith(fmt.Sprintf("gone-%d", i), policy.Edit+" dev", policy.View))
+	}
+	all := start(t)
+	until(t, "with all rights", func() error { return b.converged(t.Context()) })
+	end(all, syscall.SIGTERM)
+	if log, err := os.ReadFile(b.log(t)); err != nil || strings.Contains(string(log), "forbidden") {
+		t.Errorf("with all rights something is forbidden (%v):\n%s", err, log)
+	}
+
+	for i, r := range rights {
+		t.Run(r.String(), func(t *testing.T) {
+			if r.resource == "events" && r.verb == "patch" {
+				t.Skip("needed only for an event that repeats another")
+			}
+			gone := entryWith(fmt.Sprintf("gone-%d", i))
+			b.update(t, gone.Name, func(e *v1alpha1.AccessEntry) { e.Finalizers = nil })
+			b.delete(t, gone)         // and its bindings stay
+			b.editBindings(t, "kept") // so that they are read, and repaired
+			adminKubectl(t, b.Cluster, "delete", "lease", "-n", "kube-system", "--all")
+			new := entryWith(fmt.Sprintf("new-%d", i), policy.Edit+" dev", policy.View)
+			b.create(t, new)
+
+			withdraw(t, b, r)
+			defer restore(t, b, r)
+			var flags []string
+			if r.verb == "list" {
+				flags = append(flags, "--dry-run") // a watch of this API server begins with a list of its own
+			}
+			running := start(t, flags...)
+			defer end(running, syscall.SIGKILL)
+			until(t, "named", func() error {
+				log, err := os.ReadFile(b.log(t))
+				if err == nil && !strings.Contains(strings.ReplaceAll(string(log), `\`, ""), r.message()) {
+					err = fmt.Errorf("the log doesn't say %q", r.message())
+				}
+				return err
+			})
+		})
+		// What it could not do without one right it does with all.
+		if r.verb == "bind" || r.verb == "create" && r.resource == "rolebindings" {
+			running := start(t)
+			until(t, "with all rights again", func() error { return b.converged(t.Context()) })
+			end(running, syscall.SIGTERM)
+		}
+	}
+}
+
+// right is a verb on a resource in a rule of a role.
+type right struct {
+	role           client.Object
+	rule           int
+	verb, resource string
+}
+
+func (r right) String() string {
+	return r.verb + " " + r.resource + " " + r.role.GetNamespace()
+}
+
+// message is what is to be said if the right is missing.
+func (r right) message() string {
+	if r.verb == "bind" {
+		return "may not bind ClusterRole iam-authenticator.dev:AmazonEKSViewPolicy"
+	}
+	return fmt.Sprintf("cannot %s resource %q", r.verb, r.resource)
+}
+
+// rules returns the rules of a role.
+func rules(role client.Object) []rbacv1.PolicyRule {
+	switch role := role.(type) {
+	case *rbacv1.ClusterRole:
+		return role.Rules
+	case *rbacv1.Role:
+		return role.Rules
+	default:
+		return nil
+	}
+}
+
+// rightsOf returns all rights in a manifest.
+func rightsOf(t *testing.T, manifest []byte) (all []right) {
+	t.Helper()
+	for document := range strings.SplitSeq(string(manifest), "\n---\n") {
+		var role client.Object
+		switch {
+		case strings.Contains(document, "\nkind: ClusterRole\n"):
+			role = &rbacv1.ClusterRole{}
+		case strings.Contains(document, "\nkind: Role\n"):
+			role = &rbacv1.Role{}
+		default:
+			continue
+		}
+		if err := yaml.UnmarshalStrict([]byte(document), role); err != nil {
+			t.Fatal(err)
+		}
+		for i, rule := range rules(role) {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					all = append(all, right{role: role, rule: i, verb: verb, resource: resource})
+				}
+			}
+		}
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d rights in the manifest, want more", len(all))
+	}
+	return all
+}
+
+// withdraw takes a right from the controller, and restore gives it back.
+func withdraw(t *testing.T, b *controllerBed, r right) {
+	t.Helper()
+	less := r.role.DeepCopyObject().(client.Object)
+	set := rules(less)
+	rule := &set[r.rule]
+	other := *rule.DeepCopy()
+	other.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(s string) bool { return s == r.resource })
+	rule.Resources = []string{r.resource}
+	rule.Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(s string) bool { return s == r.verb })
+	if len(rule.Verbs) == 0 {
+		rule.Verbs = []string{"none"}
+	}
+	if len(other.Resources) > 0 {
+		set = append(set, other)
+	}
+	switch less := less.(type) {
+	case *rbacv1.ClusterRole:
+		less.Rules = set
+	case *rbacv1.Role:
+		less.Rules = set
+	}
+	if err := b.admin.Update(t.Context(), less); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func restore(t *testing.T, b *controllerBed, r right) {
+	t.Helper()
+	if err := b.admin.Update(t.Context(), r.role.DeepCopyObject().(client.Object)); err != nil {
+		t.Error(err)
+	}
 }
