@@ -43,6 +43,9 @@ func run(ctx context.Context, std streams, args []string) int {
 	root := newRootCommand(std, runServer)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if e, ok := errors.AsType[exitError](err); ok {
+		return e.code
+	}
 	if err != nil {
 		fmt.Fprintln(std.err, "Error:", err)
 		if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Hint() != "" {

@@ -186,7 +186,8 @@ type AccessScope struct {
 
 // AccessEntryStatus tells what became of the entry. It decides nothing.
 type AccessEntryStatus struct {
-	// conditions has Accepted: whether the entry is in force, and if not, why.
+	// conditions has Accepted: whether the entry is in force, and if not, why; and of
+	// an entry with policies PoliciesApplied: where they are bound, and if not, why.
 	//
 	// +optional
 	// +listType=map
@@ -204,3 +205,7 @@ type AccessEntryStatus struct {
 // ConditionAccepted is the type of the condition that tells whether an entry is in
 // force.
 const ConditionAccepted = "Accepted"
+
+// ConditionPoliciesApplied is the type of the condition that tells where the policies of
+// an entry are bound.
+const ConditionPoliciesApplied = "PoliciesApplied"
