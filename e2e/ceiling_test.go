@@ -260,8 +260,8 @@ func (s *ceilingStory) missing(t *testing.T) {
 	if got := s.create(t, "", "type: STANDARD"); got == "" {
 		t.Error("the administrator changes entries")
 	}
-	if got := s.api.send(t, http.MethodPut, accessEntryPath+"/labelled?dryRun=All", entryManifest("labelled, labels: {a: b}", `{principalARN: "arn:aws:iam::111122223333:role/b"}`)).Message; !strings.Contains(got, "failed to configure") {
-		t.Errorf("a change of labels alone: %q", got)
+	if _, err := s.cluster.Kubectl(t.Context(), "label", "accessentry", "old", "a=b"); err == nil || !strings.Contains(err.Error(), "iam-authenticator-ceiling") {
+		t.Errorf("a label: %v, want it refused, as docs/access-policies.md says", err)
 	}
 	adminKubectl(t, s.cluster, "delete", "accessentry", "old") // which gives nothing
 }

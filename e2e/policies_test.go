@@ -262,8 +262,8 @@ func (w *policyWorld) requests(t *testing.T) {
 	}
 }
 
-// controllerRights holds deploy/controller/rbac.yaml to what it says. That it is enough to make bindings is
-// shown by those that the logins go by.
+// controllerRights holds deploy/controller/rbac.yaml to what it says. That it is enough is shown by the
+// controller's log, and by the bindings that the logins go by.
 func (w *policyWorld) controllerRights(t *testing.T) {
 	const (
 		roles    = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -278,18 +278,17 @@ func (w *policyWorld) controllerRights(t *testing.T) {
 		method, path, body string
 		want               int
 	}{
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", "cluster-admin", "g"), http.StatusForbidden},
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", "system:kube-scheduler", "g"), http.StatusForbidden},
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", "our-own", "g"), http.StatusForbidden},
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", policy.RoleName("nobody-made-it"), "g"), http.StatusNotFound},
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", policy.RoleName(policy.ClusterAdmin), "g"), http.StatusCreated},
-		{"PATCH", bindings + "a", bindingOf("ClusterRoleBinding", "a", policy.RoleName(policy.ClusterAdmin), "h"), http.StatusOK},
+		{"PATCH", bindings + "a", bindingOf("a", "cluster-admin", "g"), http.StatusForbidden},
+		{"PATCH", bindings + "a", bindingOf("a", "system:kube-scheduler", "g"), http.StatusForbidden},
+		{"PATCH", bindings + "a", bindingOf("a", "our-own", "g"), http.StatusForbidden},
+		{"PATCH", bindings + "a", bindingOf("a", policy.RoleName("nobody-made-it"), "g"), http.StatusNotFound},
+		{"PATCH", bindings + "a", bindingOf("a", policy.RoleName(policy.ClusterAdmin), "g"), http.StatusCreated},
+		{"PATCH", bindings + "a", bindingOf("a", policy.RoleName(policy.ClusterAdmin), "h"), http.StatusOK},
 		{"DELETE", bindings + "a", "", http.StatusOK},
 		{"POST", roles, fmt.Sprintf(role, "mine"), http.StatusForbidden},
 		{"PATCH", roles + "/" + policy.RoleName(policy.View), fmt.Sprintf(role, policy.RoleName(policy.View)), http.StatusForbidden},
 		{"GET", "/api/v1/secrets", "", http.StatusForbidden},
 		{"GET", "/api/v1/namespaces", "", http.StatusOK},
-		{"POST", leases, fmt.Sprintf(lease, "iam-authenticator-controller"), http.StatusCreated},
 		{"GET", leases + "/iam-authenticator-controller", "", http.StatusOK},
 		{"GET", leases + "/other", "", http.StatusForbidden},
 		{"POST", accessEntryPath, entryManifest("mine", `{principalARN: "arn:aws:iam::111122223333:user/mine"}`), http.StatusForbidden},
@@ -299,13 +298,19 @@ func (w *policyWorld) controllerRights(t *testing.T) {
 			t.Errorf("%s %s %s: %d, want %d: %.300s", c.method, c.path, c.body, status, c.want, body)
 		}
 	}
+	if out := adminKubectl(t, w.cluster, "get", "events", "--field-selector=involvedObject.kind=AccessEntry", "-o", "name"); out == "" {
+		t.Error("no events about access entries")
+	}
+	if log, err := os.ReadFile(filepath.Join(w.dir, "controller.log")); err != nil || strings.Contains(string(log), "forbidden") {
+		t.Errorf("the controller lacks a right: %v\n%s", err, log)
+	}
 	// The operator lets it bind a policy of theirs.
 	w.admin.send(t, http.MethodPost, roles, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"binds-our-own"},
 		"rules":[{"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterroles"],"resourceNames":["our-own"],"verbs":["bind"]}]}`)
 	adminKubectl(t, w.cluster, "create", "clusterrolebinding", "binds-our-own", "--clusterrole=binds-our-own", "--serviceaccount=kube-system:iam-authenticator-controller")
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		status, body := w.controller.do(t, "PATCH", bindings+"a", bindingOf("ClusterRoleBinding", "a", "our-own", "g"))
+		status, body := w.controller.do(t, "PATCH", bindings+"a", bindingOf("a", "our-own", "g"))
 		if status == http.StatusCreated {
 			break
 		}
@@ -350,12 +355,12 @@ data:
 	}
 }
 
-// policyWorld is a cluster with an authenticator, an IAM user for every policy and scope with an access entry,
-// and the bindings that the controller makes of them.
+// policyWorld is a cluster with an authenticator and its controller, and an IAM user with an access entry for
+// every policy and scope.
 type policyWorld struct {
 	cluster    *bed.Cluster
 	admin      *adminAPI
-	controller *apiClient // with the rights of deploy/controller/rbac.yaml
+	controller *apiClient // with the rights of the controller
 	dir        string
 	binary     string
 	sts        *awstest.STS
@@ -382,18 +387,22 @@ func newPolicyWorld(t *testing.T) *policyWorld {
 		adminKubectl(t, w.cluster, "create", "namespace", namespace)
 	}
 	w.admin = newAdminAPI(t, w.cluster)
-	w.controller = w.client(t, "controller", strings.TrimSpace(adminKubectl(t, w.cluster, "-n", "kube-system", "create", "token", "iam-authenticator-controller")))
-	w.startServer(t)
 	for _, role := range policy.Builtin() {
 		for _, scope := range []string{"cluster", "namespace"} {
 			w.give(t, role.Labels[policy.Label], scope)
 		}
 	}
+	// Each with the rights of its manifest in deploy.
+	w.start(t, "iam-authenticator", "server", "--config", w.config(), "--sts-emulator-address", w.stsURL, "--sts-emulator-ca", w.stsCA)
+	w.start(t, "iam-authenticator-controller", "controller", "--leader-elect", "--leader-elect-namespace=kube-system", "--metrics-address=", "--health-address=")
+	w.controller = w.client(t, "controller", w.serviceAccount(t, "iam-authenticator-controller"))
+	w.bound(t)
 	return w
 }
 
-// give makes an access entry with a policy, and its binding.
+// give makes an access entry with a policy.
 func (w *policyWorld) give(t *testing.T, name, scope string) {
+	t.Helper()
 	entry := entryOf(name, scope)
 	accessScope := "{type: cluster}"
 	if scope == "namespace" {
@@ -406,29 +415,30 @@ func (w *policyWorld) give(t *testing.T, name, scope string) {
 		t.Fatal(answer.Message)
 	}
 	w.groups[entry] = policy.Group(entry, answer.Metadata.UID)
-	kind, path := "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/"
-	if scope == "namespace" {
-		kind, path = "RoleBinding", "/apis/rbac.authorization.k8s.io/v1/namespaces/dev-7/rolebindings/"
-	}
-	// Discovery of new rights takes the API server a moment.
-	deadline := time.Now().Add(10 * time.Second)
+}
+
+// bound waits until the controller has bound the policies of all entries.
+func (w *policyWorld) bound(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
 	for {
-		status, body := w.controller.do(t, "PATCH", path+entry, bindingOf(kind, entry, policy.RoleName(name), w.groups[entry]))
-		if status == http.StatusCreated {
+		out := adminKubectl(t, w.cluster, "get", "accessentries", "-o", `jsonpath={.items[*].status.conditions[?(@.type=="PoliciesApplied")].status}`)
+		if strings.Count(out, "True") == len(w.groups) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the controller can't bind %s: %d: %s", name, status, body)
+			log, _ := os.ReadFile(filepath.Join(w.dir, "controller.log"))
+			t.Fatalf("not all policies are bound: %q\n%s", out, log)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// bindingOf is a binding of a ClusterRole to a group.
-func bindingOf(kind, name, role, group string) string {
-	return fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":%q,"metadata":{"name":%q},
+// bindingOf is a ClusterRoleBinding of a group.
+func bindingOf(name, role, group string) string {
+	return fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":%q},
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":%q},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":%q}]}`,
-		kind, name, role, group)
+		name, role, group)
 }
 
 func (w *policyWorld) startSTS(t *testing.T) {
@@ -478,17 +488,22 @@ func (w *policyWorld) startCluster(t *testing.T) {
 
 func (w *policyWorld) config() string { return filepath.Join(w.dir, "authenticator.yaml") }
 
-// startServer starts the authenticator with the rights of deploy/rbac.yaml.
-func (w *policyWorld) startServer(t *testing.T) {
-	token := strings.TrimSpace(adminKubectl(t, w.cluster, "-n", "kube-system", "create", "token", "iam-authenticator"))
-	kubeconfig := w.kubeconfig(t, "server", token)
-	log, err := os.Create(filepath.Join(w.dir, "server.log"))
+// serviceAccount returns a token of a service account.
+func (w *policyWorld) serviceAccount(t *testing.T, name string) string {
+	t.Helper()
+	return strings.TrimSpace(adminKubectl(t, w.cluster, "-n", "kube-system", "create", "token", name))
+}
+
+// start starts a command of authenticator, which reaches the API server with a service account.
+func (w *policyWorld) start(t *testing.T, account, command string, args ...string) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(w.dir, command+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(t.Context(), w.binary, "server", "--config", w.config(), "--kubeconfig", kubeconfig,
-		"--sts-emulator-address", w.stsURL, "--sts-emulator-ca", w.stsCA)
+	args = append([]string{command, "--kubeconfig", w.kubeconfig(t, account, w.serviceAccount(t, account))}, args...)
+	cmd := exec.CommandContext(t.Context(), w.binary, args...)
 	cmd.Stderr = log
 	cmd.Env = []string{"HOME=" + w.dir}
 	if err := cmd.Start(); err != nil {
