@@ -29,8 +29,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/iam-authenticator/authenticator/e2e/bed"
 	"github.com/iam-authenticator/authenticator/internal/controller"
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
@@ -170,23 +168,28 @@ func (b *controllerBed) editBindings(t *testing.T, entry string) {
 	t.Helper()
 	var inCluster rbacv1.ClusterRoleBindingList
 	var inNamespaces rbacv1.RoleBindingList
-	of := client.MatchingLabels{v1alpha1.GroupName + "/access-entry": entry}
-	if err := errors.Join(b.admin.List(t.Context(), &inCluster, of), b.admin.List(t.Context(), &inNamespaces, of)); err != nil {
+	if err := errors.Join(b.admin.List(t.Context(), &inCluster), b.admin.List(t.Context(), &inNamespaces)); err != nil {
 		t.Fatal(err)
 	}
-	if len(inCluster.Items) == 0 || len(inNamespaces.Items) == 0 {
-		t.Fatalf("the access entry %s has no bindings", entry)
-	}
 	mallory := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"}}
-	for _, o := range inCluster.Items {
-		o.Labels, o.Subjects = nil, mallory
-		if err := b.admin.Update(t.Context(), &o); err != nil {
-			t.Fatal(err)
-		}
+	var edited []client.Object
+	for i := range inCluster.Items {
+		inCluster.Items[i].Subjects = mallory
+		edited = append(edited, &inCluster.Items[i])
 	}
-	for _, o := range inNamespaces.Items {
-		o.Labels, o.Subjects = nil, mallory
-		if err := b.admin.Update(t.Context(), &o); err != nil {
+	for i := range inNamespaces.Items {
+		inNamespaces.Items[i].Subjects = mallory
+		edited = append(edited, &inNamespaces.Items[i])
+	}
+	edited = slices.DeleteFunc(edited, func(o client.Object) bool {
+		return !slices.ContainsFunc(o.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.Name == entry })
+	})
+	if len(edited) < 2 {
+		t.Fatalf("the access entry %s has %d bindings, want them in a namespace and in the cluster", entry, len(edited))
+	}
+	for _, o := range edited {
+		o.SetLabels(nil)
+		if err := b.admin.Update(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -660,166 +663,4 @@ func controllerKeepsToTheCeiling(t *testing.T, b *controllerBed) {
 		}
 		return err
 	})
-}
-
-// With exactly the rights of deploy/controller/rbac.yaml the controller does all that it should; without any one of them
-// it says which.
-func controllerNamesTheRightThatItLacks(t *testing.T, b *controllerBed) {
-	manifest, err := os.ReadFile("../deploy/controller/rbac.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	adminKubectl(t, b.Cluster, "create", "-f", "../deploy/controller/rbac.yaml")
-	token := adminKubectl(t, b.Cluster, "create", "token", "-n", "kube-system", "iam-authenticator-controller")
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, tokenKubeconfig(b.Server, b.CAFile, strings.TrimSpace(token)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	start := func(t *testing.T, flags ...string) *exec.Cmd {
-		return b.startWith(t, append(flags, "--kubeconfig", kubeconfig, "--leader-elect", "--leader-elect-namespace=kube-system")...)
-	}
-	rights := rightsOf(t, manifest)
-
-	b.create(t, newNamespace("dev"), entryWith("kept", policy.Edit+" dev", policy.View))
-	for i := range rights {
-		b.create(t, entryWith(fmt.Sprintf("gone-%d", i), policy.Edit+" dev", policy.View))
-	}
-	all := start(t)
-	until(t, "with all rights", func() error { return b.converged(t.Context()) })
-	end(all, syscall.SIGTERM)
-	if log, err := os.ReadFile(b.log(t)); err != nil || strings.Contains(string(log), "forbidden") {
-		t.Errorf("with all rights something is forbidden (%v):\n%s", err, log)
-	}
-
-	for i, r := range rights {
-		t.Run(r.String(), func(t *testing.T) {
-			if r.resource == "events" && r.verb == "patch" {
-				t.Skip("needed only for an event that repeats another")
-			}
-			gone := entryWith(fmt.Sprintf("gone-%d", i))
-			b.update(t, gone.Name, func(e *v1alpha1.AccessEntry) { e.Finalizers = nil })
-			b.delete(t, gone)         // and its bindings stay
-			b.editBindings(t, "kept") // so that they are read, and repaired
-			adminKubectl(t, b.Cluster, "delete", "lease", "-n", "kube-system", "--all")
-			new := entryWith(fmt.Sprintf("new-%d", i), policy.Edit+" dev", policy.View)
-			b.create(t, new)
-
-			withdraw(t, b, r)
-			defer restore(t, b, r)
-			var flags []string
-			if r.verb == "list" {
-				flags = append(flags, "--dry-run") // a watch of this API server begins with a list of its own
-			}
-			running := start(t, flags...)
-			defer end(running, syscall.SIGKILL)
-			until(t, "named", func() error {
-				log, err := os.ReadFile(b.log(t))
-				if err == nil && !strings.Contains(strings.ReplaceAll(string(log), `\`, ""), r.message()) {
-					err = fmt.Errorf("the log doesn't say %q", r.message())
-				}
-				return err
-			})
-		})
-		// What it could not do without one right it does with all.
-		if r.verb == "bind" || r.verb == "create" && r.resource == "rolebindings" {
-			running := start(t)
-			until(t, "with all rights again", func() error { return b.converged(t.Context()) })
-			end(running, syscall.SIGTERM)
-		}
-	}
-}
-
-// right is a verb on a resource in a rule of a role.
-type right struct {
-	role           client.Object
-	rule           int
-	verb, resource string
-}
-
-func (r right) String() string {
-	return r.verb + " " + r.resource + " " + r.role.GetNamespace()
-}
-
-// message is what is to be said if the right is missing.
-func (r right) message() string {
-	if r.verb == "bind" {
-		return "may not bind ClusterRole iam-authenticator.dev:AmazonEKSViewPolicy"
-	}
-	return fmt.Sprintf("cannot %s resource %q", r.verb, r.resource)
-}
-
-// rules returns the rules of a role.
-func rules(role client.Object) []rbacv1.PolicyRule {
-	switch role := role.(type) {
-	case *rbacv1.ClusterRole:
-		return role.Rules
-	case *rbacv1.Role:
-		return role.Rules
-	default:
-		return nil
-	}
-}
-
-// rightsOf returns all rights in a manifest.
-func rightsOf(t *testing.T, manifest []byte) (all []right) {
-	t.Helper()
-	for document := range strings.SplitSeq(string(manifest), "\n---\n") {
-		var role client.Object
-		switch {
-		case strings.Contains(document, "\nkind: ClusterRole\n"):
-			role = &rbacv1.ClusterRole{}
-		case strings.Contains(document, "\nkind: Role\n"):
-			role = &rbacv1.Role{}
-		default:
-			continue
-		}
-		if err := yaml.UnmarshalStrict([]byte(document), role); err != nil {
-			t.Fatal(err)
-		}
-		for i, rule := range rules(role) {
-			for _, resource := range rule.Resources {
-				for _, verb := range rule.Verbs {
-					all = append(all, right{role: role, rule: i, verb: verb, resource: resource})
-				}
-			}
-		}
-	}
-	if len(all) < 20 {
-		t.Fatalf("%d rights in the manifest, want more", len(all))
-	}
-	return all
-}
-
-// withdraw takes a right from the controller, and restore gives it back.
-func withdraw(t *testing.T, b *controllerBed, r right) {
-	t.Helper()
-	less := r.role.DeepCopyObject().(client.Object)
-	set := rules(less)
-	rule := &set[r.rule]
-	other := *rule.DeepCopy()
-	other.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(s string) bool { return s == r.resource })
-	rule.Resources = []string{r.resource}
-	rule.Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(s string) bool { return s == r.verb })
-	if len(rule.Verbs) == 0 {
-		rule.Verbs = []string{"none"}
-	}
-	if len(other.Resources) > 0 {
-		set = append(set, other)
-	}
-	switch less := less.(type) {
-	case *rbacv1.ClusterRole:
-		less.Rules = set
-	case *rbacv1.Role:
-		less.Rules = set
-	}
-	if err := b.admin.Update(t.Context(), less); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func restore(t *testing.T, b *controllerBed, r right) {
-	t.Helper()
-	if err := b.admin.Update(t.Context(), r.role.DeepCopyObject().(client.Object)); err != nil {
-		t.Error(err)
-	}
 }

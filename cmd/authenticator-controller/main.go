@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -183,6 +184,9 @@ func (f *flags) run(cmd *cobra.Command) error {
 		return f.printPlan(cmd, o)
 	}
 	c, err := controller.New(o)
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return noAnswerError{err}
+	}
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -112,6 +113,9 @@ func New(o Options) (*Controller, error) {
 		now:      time.Now,
 	}
 	if err := errors.Join(addIndexes(m), watch(m, r, o), addHealth(m), serveMetrics(m, o.MetricsAddress, metrics)); err != nil {
+		if meta.IsNoMatchError(err) {
+			err = fmt.Errorf("%w (apply deploy/crd first)", err)
+		}
 		return nil, err
 	}
 	return &Controller{m}, nil
