@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/iam-authenticator/authenticator/internal/cli"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
@@ -68,18 +68,7 @@ func newBackend(name string, s config.Server, configFile string, cluster func() 
 
 // clusterConfig says how to reach the API server.
 func clusterConfig(s config.Server) (*rest.Config, error) {
-	var c *rest.Config
-	var err error
-	if s.Kubeconfig == "" && s.Master == "" {
-		c, err = rest.InClusterConfig()
-	} else {
-		c, err = clientcmd.BuildConfigFromFlags(s.Master, s.Kubeconfig)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the way to the API server: %w (give --kubeconfig FILE outside of the cluster)", err)
-	}
-	c.UserAgent = userAgent()
-	return c, nil
+	return cli.ClusterConfig(s.Master, s.Kubeconfig, userAgent())
 }
 
 func reservedPrefixes(s config.Server) map[string][]string {

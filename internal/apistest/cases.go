@@ -189,9 +189,16 @@ func Cases() []Case {
 			}
 		}
 	}
+	for _, name := range []string{"iam-authenticator.dev", "iam-authenticator.de:v", "a:iam-authenticator.dev:", " iam-authenticator.dev:", "iam-authenticator.dev.:a"} {
+		accept("username "+name, text(role+", username", name))
+		accept("group "+name, list(role+", kubernetesGroups", name))
+	}
 	names := func(name, value, problem string) {
 		refuse("username: "+name, text(role+", username", value), "username", "The username must "+problem)
 		refuse("group: "+name, list(role+", kubernetesGroups", value), "kubernetesGroups[0]", "The kubernetes group name must "+problem)
+	}
+	for _, v := range []string{"iam-authenticator.dev:", "iam-authenticator.dev:access-entry:a:b", "IAM-Authenticator.DEV:a", "iam-authenticator.dev:{{SessionName}}"} {
+		names("our own prefix in "+v, v, "not begin with iam-authenticator.dev: in any letter case.")
 	}
 	names("blank", "  ", "not be blank.")
 	names("blank in Unicode", "\u3000\u2003", "not be blank.")

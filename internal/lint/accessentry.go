@@ -16,6 +16,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // isOurs tells whether an API version is of our group or was meant to be. There are
@@ -132,6 +133,13 @@ func (c *checker) accessMapping(t *text, spec *yaml.Node, a v1alpha1.AccessEntry
 	}
 	l.entry = e
 	c.doubts(l)
+	for i, p := range a.Spec.AccessPolicies {
+		// Of a good entry, whose ARNs are checked.
+		if name, _ := policy.ParseARN(p.PolicyARN); policy.CheckName(name) != nil {
+			c.report(unknownPolicy, t.of(nodeAt(spec, fmt.Sprintf("accessPolicies[%d].policyARN", i))), Finding{
+				Message: policy.CheckName(name).Error(), Principal: e.Source.ARN, Entry: entry})
+		}
+	}
 	index, _ := mapper.NewIndex([]*mapper.Mapping{m}, nil)
 	l.entry.Source.Section, l.entry.Source.Index = "", 0
 	c.trialOf(source{kind: "AccessEntry", reserved: c.options.ReservedPrefixes}, index, l)

@@ -20,7 +20,7 @@ type Options struct {
 	// Nodes carries mappings of nodes, without the group system:bootstrappers.
 	Nodes bool
 	// MastersAsPolicy carries mappings with the group system:masters, with the policy
-	// AmazonEKSClusterAdminPolicy in its place, which this version does not enforce.
+	// AmazonEKSClusterAdminPolicy in its place, which gives rights where "authenticator controller" runs.
 	MastersAsPolicy bool
 }
 
@@ -171,9 +171,9 @@ func (r *Row) spec(e mapper.Entry, o Options) (spec v1alpha1.AccessEntrySpec, wh
 		return spec, ""
 	}
 	if !o.MastersAsPolicy {
-		return spec, "has the group system:masters, which no access entry can give; --masters-as-policy gives the policy " + adminPolicy + " instead, which this version does not enforce"
+		return spec, "has the group system:masters, which no access entry can give; --masters-as-policy gives the policy " + adminPolicy + " instead, for which 'authenticator controller' must run"
 	}
-	r.drop(e.Groups, masters, "the policy "+adminPolicy+" in the place of the group system:masters: this version does not enforce it")
+	r.drop(e.Groups, masters, "the policy "+adminPolicy+" in the place of the group system:masters, for which 'authenticator controller' must run")
 	spec.KubernetesGroups = slices.DeleteFunc(spec.KubernetesGroups, func(g string) bool { return g == masters })
 	arn, _, err := entries.PolicyARN(adminPolicy, e.Principal.Partition)
 	if err != nil {

@@ -54,7 +54,7 @@ func renders(t *testing.T, m *Mapping) {
 		return
 	}
 	for _, n := range append(groups, name) {
-		if n == "" || len(n) > maxName || !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
+		if isOwn(n) || n == "" || len(n) > maxName || !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
 			t.Errorf("rendered %q", n)
 		}
 	}

@@ -59,6 +59,9 @@ type Entry struct {
 
 	Username string   // a template
 	Groups   []string // templates
+	// PolicyGroup is the group of the access policies of an access entry, and no
+	// template. It comes behind Groups. Empty: none.
+	PolicyGroup string
 
 	// UserID is the unique ID ("AIDA…", "AROA…") that the caller must have. It
 	// tells a principal from a later one of the same name. Empty: any.
@@ -245,8 +248,8 @@ func (m *Mapping) render(ctx context.Context, id iam.Identity, nodes NodeNames) 
 	if username, err = m.name(&r, m.username); err != nil {
 		return "", nil, within("username", err)
 	}
-	if len(m.groups) > 0 {
-		groups = make([]string, 0, len(m.groups))
+	if n := len(m.groups); n > 0 || m.entry.PolicyGroup != "" {
+		groups = make([]string, 0, n+1)
 	}
 	for i, t := range m.groups {
 		group, err := m.name(&r, t)
@@ -257,6 +260,9 @@ func (m *Mapping) render(ctx context.Context, id iam.Identity, nodes NodeNames) 
 			groups = append(groups, group)
 		}
 	}
+	if m.entry.PolicyGroup != "" {
+		groups = append(groups, m.entry.PolicyGroup)
+	}
 	return username, groups, nil
 }
 
@@ -266,6 +272,9 @@ func (m *Mapping) name(r *renderer, t template) (string, error) {
 	name, err := r.render(t)
 	if err != nil {
 		return "", err
+	}
+	if isOwn(name) {
+		return "", reason.New(reason.NameReserved, "%q begins with %s", name, ownPrefix)
 	}
 	if prefix, ok := reservedPrefix(name); ok && !strings.HasPrefix(t.start(), prefix) {
 		return "", reason.New(reason.NameReserved, "%q begins with %s", name, prefix)

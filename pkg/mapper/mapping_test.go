@@ -75,6 +75,9 @@ func TestRenderFails(t *testing.T) {
 		{"long value", "n{{EC2PrivateDNSName}}", instance, nodes{name: strings.Repeat("n", maxName)}, reason.TemplateFailed, "at most 1024"},
 		{"value completes a reserved name", "{{SessionName}}:masters", session(t, "Admins", "system"), nil, reason.NameReserved, `"system:masters" begins with system:`},
 		{"value completes a longer text", "a{{SessionName}}:x", session(t, "Admins", "mazon"), nil, reason.NameReserved, "amazon:"},
+		{"value completes a name of ours", "iam-authenticator.{{SessionName}}:x", session(t, "Admins", "dev"), nil, reason.NameReserved, `"iam-authenticator.dev:x" begins with iam-authenticator.dev:`},
+		{"value is most of a name of ours", "i{{SessionName}}:x", session(t, "Admins", "am-authenticator.dev"), nil, reason.NameReserved, "iam-authenticator.dev:"},
+		{"name of ours in another letter case", "IAM-{{SessionName}}:access-entry:a:b", session(t, "Admins", "AuthenticaTor.Dev"), nil, reason.NameReserved, "iam-authenticator.dev:"},
 		{"text begins a reserved name", "sys{{SessionName}}:x", session(t, "Admins", "tem"), nil, reason.NameReserved, "system:"},
 	}
 	for _, c := range cases {
@@ -86,6 +89,22 @@ func TestRenderFails(t *testing.T) {
 					t.Errorf("got %q, %v, want %s saying %q", name, err, c.want, c.says)
 				}
 			})
+		}
+	}
+}
+
+// The group of access policies comes last, and is no template.
+func TestRenderAddsPolicyGroup(t *testing.T) {
+	e := one(t, `{rolearn: "arn:aws:iam::111122223333:role/a", username: u, groups: [g, "{{AccountID}}"]}`).Entry()
+	for _, groups := range [][]string{nil, e.Groups} {
+		e.Groups, e.PolicyGroup = groups, "iam-authenticator.dev:access-entry:a:{{SessionName}}"
+		m, err := NewMapping(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"g", account, e.PolicyGroup}[2-len(groups):]
+		if _, got, err := m.render(t.Context(), session(t, "a", "s"), nil); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	}
 }

@@ -82,6 +82,9 @@ func compile(text string) (template, error) {
 		t = append(t, piece{field: f})
 		rest = after
 	}
+	if isOwn(t.start()) {
+		return nil, fmt.Errorf("begins with %s, which is for the access policies of access entries", ownPrefix)
+	}
 	// system:node:{{SessionName}} lets the caller choose a node, which is as meant;
 	// system:{{SessionName}} or system:m{{SessionName}} would let it become anything.
 	if rest, ok := strings.CutPrefix(t.start(), "system:"); ok && !strings.Contains(rest, ":") && len(t) > 1 && t[1].field.chosenByCaller() {

@@ -5,18 +5,19 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/internal/objects"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // kind is the kind of the entries.
 const kind = "AccessEntry"
 
-// entry returns the mapping that a spec says. What it leaves out is as for its type.
-// Validate has refused reserved names that are spelled out, and the mapper refuses
-// those that only a value would complete.
-func entry(data []byte) (e mapper.Entry, arn string, err error) {
+// entry returns the mapping that an object says. What its spec leaves out is as for
+// its type. Validate has refused reserved names that are spelled out, and the mapper
+// refuses those that only a value would complete.
+func entry(o *objects.Object) (e mapper.Entry, arn string, err error) {
 	var a v1alpha1.AccessEntry
-	if err := objects.Decode(data, &a.Spec); err != nil {
-		return e, objects.Text(data, "principalARN"), err
+	if err := objects.Decode(o.Spec, &a.Spec); err != nil {
+		return e, objects.Text(o.Spec, "principalARN"), err
 	}
 	arn = a.Spec.PrincipalARN
 	if err := a.Validate().ToAggregate(); err != nil {
@@ -32,6 +33,9 @@ func entry(data []byte) (e mapper.Entry, arn string, err error) {
 	}
 	if len(a.Spec.KubernetesGroups) > 0 {
 		e.Groups = a.Spec.KubernetesGroups
+	}
+	if len(a.Spec.AccessPolicies) > 0 {
+		e.PolicyGroup = policy.Group(o.Name, o.UID)
 	}
 	return e, arn, nil
 }
