@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"pad":         pad,
 			"ready":       ready,
 			"stsemulator": stsEmulator,
+			"terminate":   terminate,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
@@ -361,6 +363,18 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// terminate sends a SIGTERM, which testscript's kill doesn't know, to the program that
+// has been in the background for longest:
+//
+//	terminate
+func terminate(ts *testscript.TestScript, neg bool, args []string) {
+	running := ts.BackgroundCmds()
+	if neg || len(args) != 0 || len(running) == 0 {
+		ts.Fatalf("usage, with a program in the background: terminate")
+	}
+	ts.Check(running[0].Process.Signal(syscall.SIGTERM))
 }
 
 // portRange hands out free ports on loopback, each once. They are below those that

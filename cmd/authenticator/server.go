@@ -58,6 +58,7 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	s := b.server
 	flags.StringVar(&s.HealthAddress, "health-address", s.HealthAddress, "IP `address` of health checks and metrics over plain HTTP")
 	flags.IntVar(&s.HealthPort, "health-port", s.HealthPort, "`port` of health checks and metrics over plain HTTP; 0 for none")
+	flags.BoolVar(&s.SharePorts, "share-ports", s.SharePorts, "listen also while another server of this user, which shares its ports too, has them: for upgrades that lose no login; on Linux")
 	flags.BoolVar(&s.KubeconfigPregenerated, "kubeconfig-pregenerated", s.KubeconfigPregenerated, "don't write the webhook kubeconfig")
 	flags.StringVar(&s.CertFile, "cert-file", s.CertFile, "`file` with a certificate chain to serve instead of one of our own")
 	flags.StringVar(&s.KeyFile, "key-file", s.KeyFile, "`file` with the key of --cert-file")
@@ -296,6 +297,9 @@ func writeKubeconfig(s config.Server, certificate *certs.Source, log *zap.Logger
 // listen opens the listeners first, so that a port in use is an error at the start.
 func listen(ctx context.Context, s config.Server) (webhook, health net.Listener, err error) {
 	var lc net.ListenConfig
+	if s.SharePorts {
+		lc.Control = sharePort
+	}
 	webhook, err = lc.Listen(ctx, "tcp", net.JoinHostPort(s.Address, strconv.Itoa(s.Port)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("webhook: %w (choose another with --address and --port)", err)

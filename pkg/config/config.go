@@ -59,6 +59,9 @@ type Server struct {
 	// over plain HTTP. Default 127.0.0.1 and 21363. Port 0 switches it off.
 	HealthAddress string `yaml:"healthAddress"`
 	HealthPort    int    `yaml:"healthPort"`
+	// SharePorts lets another server of the same user have both ports at the same time,
+	// if it shares them too: the old and the new one of an upgrade. On Linux.
+	SharePorts bool `yaml:"sharePorts"`
 
 	// StateDir is where the certificates and keys that the server makes are kept.
 	StateDir string `yaml:"stateDir"`
