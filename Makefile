@@ -67,6 +67,10 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 image: ## Build the container image for ARCHS (amd64,arm64) into bin/, without a container engine
 	$(GO) -C e2e run ./image -o ../bin -arch $(ARCHS) -tag $(IMAGE):$(VERSION) -version $(VERSION) -commit $(COMMIT) -created $(CREATED)
 
+.PHONY: release-check
+release-check: ## Make a release for this platform into dist/, without publishing it, and check it
+	.ci/release-check
+
 .PHONY: demo
 demo: build ## Show a login without AWS and without a cluster
 	$(GO) run ./internal/dev/demo $(BIN)
@@ -77,4 +81,4 @@ demo-cluster: ## Show a login with kubectl on a real API server, without AWS
 
 .PHONY: clean
 clean: ## Remove what was built here
-	rm -rf bin
+	rm -rf bin dist
