@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/iam-authenticator/authenticator/e2e/bed"
@@ -33,7 +34,12 @@ func TestStories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := buildAuthenticator(t) + string(os.PathListSeparator) + kubernetes
+	original, err := bed.BuildOriginal(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := buildAuthenticator(t)
+	path := strings.Join([]string{ours, kubernetes, original}, string(os.PathListSeparator))
 
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
@@ -43,6 +49,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", path+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("REPO", repository)
+			env.Setenv("OURS", ours)
 			env.Values[clusterKey{}] = &clusterRef{}
 			for _, name := range []string{"WEBHOOK_PORT", "HEALTH_PORT", "SECOND_PORT"} {
 				port, err := bed.FreePort()

@@ -20,11 +20,25 @@ type binary struct {
 	name, pkg, hint string
 }
 
-var binaries = [...]binary{
+// module is where programs come from.
+type module struct {
+	dir      string // below that of the e2e module
+	binaries []binary
+	// The version of the module versionOf goes into the variables.
+	versionOf string
+	variables []string
+}
+
+var kubernetes = module{dir: "tools", binaries: []binary{
 	{"etcd", "go.etcd.io/etcd/server/v3", "about a minute"},
 	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "about 5 minutes"},
 	{"kubectl", "k8s.io/kubernetes/cmd/kubectl", "about half a minute"},
-}
+	// Without its version the API server answers /version with something kubectl can't parse.
+}, versionOf: "k8s.io/kubernetes", variables: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"}}
+
+var original = module{dir: "tools/original", binaries: []binary{
+	{"aws-iam-authenticator", "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator", "about a minute"},
+}, versionOf: "sigs.k8s.io/aws-iam-authenticator", variables: []string{"sigs.k8s.io/aws-iam-authenticator/pkg.Version"}}
 
 // buildFlags leave out what costs compile and link time and a test bed has no use for: debug
 // information, paths, the notest parts of etcd's dependencies, gRPC's request tracing.
@@ -42,13 +56,21 @@ var buildFlags = [...]string{
 // directory) under a name that changes with the pins, the flags and the Go version; with the binaries
 // there, Build takes milliseconds. Concurrent builds, also of other processes, wait for the first.
 // Progress goes to log.
-func Build(ctx context.Context, log io.Writer) (string, error) {
+func Build(ctx context.Context, log io.Writer) (string, error) { return build(ctx, kubernetes, log) }
+
+// BuildOriginal does for the module e2e/tools/original, which is aws-iam-authenticator, what Build does for
+// Kubernetes.
+func BuildOriginal(ctx context.Context, log io.Writer) (string, error) {
+	return build(ctx, original, log)
+}
+
+func build(ctx context.Context, m module, log io.Writer) (string, error) {
 	env, err := goEnv(ctx)
 	if err != nil {
 		return "", err
 	}
-	tools := filepath.Join(filepath.Dir(env.GOMOD), "tools")
-	key, err := cacheKey(tools, env)
+	tools := filepath.Join(filepath.Dir(env.GOMOD), filepath.FromSlash(m.dir))
+	key, err := cacheKey(tools, m, env)
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +100,7 @@ func Build(ctx context.Context, log io.Writer) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	if err := buildAll(ctx, tools, tmp, log); err != nil {
+	if err := buildAll(ctx, m, tools, tmp, log); err != nil {
 		return "", err
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
@@ -87,16 +109,16 @@ func Build(ctx context.Context, log io.Writer) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-func buildAll(ctx context.Context, tools, dir string, log io.Writer) error {
-	version, err := goOutput(ctx, "-C", tools, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+func buildAll(ctx context.Context, m module, tools, dir string, log io.Writer) error {
+	version, err := goOutput(ctx, "-C", tools, "list", "-m", "-f", "{{.Version}}", m.versionOf)
 	if err != nil {
 		return err
 	}
-	// Without its version stamped in, the API server answers /version with something kubectl can't parse.
-	ldflags := fmt.Sprintf("-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=%[1]s -X k8s.io/client-go/pkg/version.gitVersion=%[1]s",
-		strings.TrimSpace(version))
-
-	for _, b := range binaries {
+	ldflags := "-ldflags=-s -w"
+	for _, variable := range m.variables {
+		ldflags += fmt.Sprintf(" -X %s=%s", variable, strings.TrimSpace(version))
+	}
+	for _, b := range m.binaries {
 		args := append([]string{"-C", tools, "build"}, buildFlags[:]...)
 		cmd := goCommand(ctx, append(args, ldflags, "-o", filepath.Join(dir, b.name), b.pkg)...)
 		cmd.Stdout, cmd.Stderr = log, log
@@ -144,10 +166,10 @@ func goEnv(ctx context.Context) (goEnvironment, error) {
 	return env, json.Unmarshal([]byte(out), &env)
 }
 
-// cacheKey is a name for the binaries that the pins in tools, this Go and our flags lead to.
-func cacheKey(tools string, env goEnvironment) (string, error) {
+// cacheKey is a name for the binaries of a module that the pins in tools, this Go and our flags lead to.
+func cacheKey(tools string, m module, env goEnvironment) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, env.GOVERSION, env.GOOS, env.GOARCH, binaries, buildFlags)
+	fmt.Fprintln(h, env.GOVERSION, env.GOOS, env.GOARCH, m.binaries, buildFlags)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		data, err := os.ReadFile(filepath.Join(tools, name))
 		if err != nil {

@@ -1,5 +1,5 @@
-// Command build makes the etcd, kube-apiserver and kubectl that the end-to-end tests run, unless the
-// cache has them already, and prints the directory that holds them:
+// Command build makes the etcd, kube-apiserver, kubectl and aws-iam-authenticator that the end-to-end tests run,
+// unless the cache has them already, and prints the directory that holds the first three:
 //
 //	go -C e2e run ./build
 package main
@@ -17,6 +17,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	dir, err := bed.Build(ctx, os.Stderr)
+	if err == nil {
+		_, err = bed.BuildOriginal(ctx, os.Stderr)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
