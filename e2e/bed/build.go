@@ -114,13 +114,13 @@ func buildAll(ctx context.Context, m module, tools, dir string, log io.Writer) e
 	if err != nil {
 		return err
 	}
-	ldflags := "-ldflags=-s -w"
+	ldflags := []string{"-s", "-w"}
 	for _, variable := range m.variables {
-		ldflags += fmt.Sprintf(" -X %s=%s", variable, strings.TrimSpace(version))
+		ldflags = append(ldflags, "-X", variable+"="+strings.TrimSpace(version))
 	}
 	for _, b := range m.binaries {
 		args := append([]string{"-C", tools, "build"}, buildFlags[:]...)
-		cmd := goCommand(ctx, append(args, ldflags, "-o", filepath.Join(dir, b.name), b.pkg)...)
+		cmd := goCommand(ctx, append(args, "-ldflags="+strings.Join(ldflags, " "), "-o", filepath.Join(dir, b.name), b.pkg)...)
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := withProgress(log, b, cmd.Run); err != nil {
 			return fmt.Errorf("building %s: %w", b.name, err)
