@@ -58,7 +58,7 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) mod tidy -diff
 	$(GO) -C e2e mod tidy -diff
 	$(GO) generate ./...
-	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd
+	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd docs/configuration.md
 	.ci/govulncheck
 
 .PHONY: image

@@ -8,6 +8,7 @@ package reason
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code names one reason. Codes are stable: dashboards and runbooks refer to them.
@@ -141,6 +142,18 @@ func (c Code) Outcome() Outcome { return c.info().outcome }
 // Hint returns what to try next, in a clause without a full stop. It names no
 // caller and no secret. It is empty for Granted.
 func (c Code) Hint() string { return c.info().hint }
+
+// troubleshooting has a section for each code.
+const troubleshooting = "https://github.com/iam-authenticator/authenticator/blob/main/docs/troubleshooting.md"
+
+// URL returns where to read what the reason means and how to mend it. It is empty where
+// there is nothing to mend.
+func (c Code) URL() string {
+	if c.Hint() == "" {
+		return ""
+	}
+	return troubleshooting + "#" + strings.ToLower(string(c))
+}
 
 // Error is an error with a reason code. Its text may be shown to whoever reads
 // the API server's log: it never contains a token, a signature or a secret.
