@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iam-authenticator/authenticator/internal/docs"
+	"github.com/iam-authenticator/authenticator/pkg/config"
 )
 
 var assignment = regexp.MustCompile(`^[A-Z_]+=`)
@@ -92,6 +93,38 @@ func TestMigrationNamesEveryFlagOfTheOriginal(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Its keys are read, and its metrics are told of.
+func TestMigrationNamesEveryKeyAndMetricOfTheOriginal(t *testing.T) {
+	page, err := docs.Read(filepath.Join("..", ".."), filepath.Join("..", "..", "docs", "migration.md"))
+	must(t, err)
+	ours := flatten(config.Default())
+	for _, key := range originalKeys {
+		if _, ok := ours[key]; !ok {
+			t.Errorf("the configuration lacks %s", key)
+		}
+	}
+	for _, name := range append(originalKeys, originalMetrics...) {
+		if !strings.Contains(page.Text, "`"+name+"`") && !strings.Contains(page.Text, "`"+name+"{") {
+			t.Errorf("docs/migration.md doesn't tell of %s", name)
+		}
+	}
+}
+
+var originalKeys = []string{
+	"clusterID", "defaultRole", "server.partition", "server.port", "server.address", "server.hostname", "server.stateDir",
+	"server.generateKubeconfig", "server.kubeconfigPregenerated", "server.kubeconfig", "server.master", "server.backendMode",
+	"server.ec2DescribeInstancesQps", "server.ec2DescribeInstancesBurst", "server.ec2DescribeInstancesRoleARN", "server.sourceARN",
+	"server.scrubbedAccounts", "server.dynamicfilepath", "server.dynamicfileUserIDStrict", "server.dynamicBackendModePath",
+	"server.reservedPrefixConfig", "server.mapRoles", "server.mapUsers", "server.mapAccounts",
+}
+
+// originalMetrics are those of the namespace aws_iam_authenticator.
+var originalMetrics = []string{
+	"authenticate_latency_seconds", "sts_connection_failures_total", "sts_throttling_total", "sts_responses_total",
+	"configmap_watch_failures_total", "dynamicfile_failures_total", "ec2_describe_instances_calls_total",
+	"dynamic_e2e_latency_seconds", "dynamic_file_enabled", "dynamic_file_only",
 }
 
 // originalFlags are the flags of aws-iam-authenticator v0.7, by the command that has them
