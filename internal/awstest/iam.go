@@ -3,6 +3,7 @@ package awstest
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -139,12 +140,27 @@ func (i *IAM) describe(p instanceProfile) any {
 		_, path, _ := strings.Cut(r.arn, ":role")
 		described.Roles.Members = []role{{
 			Path: strings.TrimSuffix(path, r.name), RoleName: r.name, RoleID: r.id, ARN: r.arn, CreateDate: created,
-			Policy: url.QueryEscape(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`),
+			Policy: escape(r.role.trustPolicy()),
 		}}
 	}
 	return struct {
 		InstanceProfile profile
 	}{described}
+}
+
+// trustPolicy returns the policy that says what [Role] says, and that EC2 may assume the role,
+// as it must for an instance profile to be of use.
+func (r Role) trustPolicy() string {
+	type statement struct {
+		Effect    string
+		Principal map[string]any
+		Action    string
+	}
+	statements := []statement{{"Allow", map[string]any{"Service": "ec2.amazonaws.com"}, "sts:AssumeRole"}}
+	if len(r.TrustedPrincipals) > 0 {
+		statements = append(statements, statement{"Allow", map[string]any{"AWS": r.TrustedPrincipals}, "sts:AssumeRole"})
+	}
+	return string(mustMarshal(json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})))
 }
 
 // profileID returns the unique ID of an instance profile, AIPA….

@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,7 +11,7 @@ import (
 func newIAM(t testing.TB, region string) (*IAM, *iam.Client) {
 	t.Helper()
 	sts := New(Options{})
-	if err := sts.AddRole(nodeRole, Role{}); err != nil {
+	if err := sts.AddRole(nodeRole, Role{TrustedPrincipals: []string{"111122223333"}}); err != nil {
 		t.Fatal(err)
 	}
 	i := NewIAM(sts)
@@ -41,6 +42,11 @@ func TestSDKGetInstanceProfile(t *testing.T) {
 	r := p.Roles[0]
 	if *r.Arn != nodeRole || *r.RoleName != "nodes" || *r.Path != "/path/" || *r.RoleId != i.identities.PrincipalID(nodeRole) {
 		t.Errorf("role %s %s %s %s", *r.Arn, *r.RoleName, *r.Path, *r.RoleId)
+	}
+	if policy := must(url.PathUnescape(*r.AssumeRolePolicyDocument)); policy != `{"Statement":[`+
+		`{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"},`+
+		`{"Effect":"Allow","Principal":{"AWS":["111122223333"]},"Action":"sts:AssumeRole"}],"Version":"2012-10-17"}` {
+		t.Errorf("trust policy %s", policy)
 	}
 	if got := i.Requests()[0]; got.Host != "iam.amazonaws.com" || got.Action != "GetInstanceProfile" {
 		t.Errorf("request %s to %s", got.Action, got.Host)
