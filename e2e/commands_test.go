@@ -24,6 +24,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"apiserver":      apiserver,
 	"serviceaccount": serviceAccount,
 	"sts":            stsTrouble,
+	"ec2":            ec2Command,
+	"iam":            iamCommand,
 	"ready":          ready,
 	"eventually":     eventually,
 	"expand":         expand,
