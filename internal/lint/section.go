@@ -194,10 +194,10 @@ func (c *checker) trial(s source, index *mapper.Index, l located) {
 // trialOf is trial where nothing else stands.
 func (c *checker) trialOf(s source, index *mapper.Index, l located) {
 	id := sample(l.entry)
-	chain := mapper.NewChain([]mapper.Mapper{onlyMapper{s.kind, index}}, mapper.ChainOptions{NodeNames: anyNode{}, ReservedPrefixes: s.reserved})
+	chain := mapper.NewChain([]mapper.Mapper{onlyMapper{s.kind, index}}, mapper.ChainOptions{Nodes: anyNode{}, ReservedPrefixes: s.reserved})
 	_, err := chain.Map(context.Background(), id)
 	switch code := reason.Of(err); {
-	case err == nil || code == reason.SessionNameRefused:
+	case err == nil || code == reason.SessionNameRefused || code == reason.NodeNameRefused:
 		// Which sessions there are is not known.
 	default:
 		message := err.Error()
@@ -243,10 +243,10 @@ func (m onlyMapper) Lookup(id iam.Identity) (*mapper.Mapping, error) { return m.
 func (m onlyMapper) MapsAccount(string) (bool, error)                { return false, nil }
 func (m onlyMapper) Status() mapper.Status                           { return mapper.Status{Loaded: time.Unix(0, 0)} }
 
-// anyNode is a mapper.NodeNames that knows a name for every instance.
+// anyNode is mapper.Nodes that know every instance.
 type anyNode struct{}
 
-func (anyNode) PrivateDNSName(context.Context, string) (string, error) {
+func (anyNode) PrivateDNSName(context.Context, iam.Identity, bool) (string, error) {
 	return "ip-10-0-0-1.ec2.internal", nil
 }
 
