@@ -41,9 +41,6 @@ func TestLoadReadsTheOriginalsFile(t *testing.T) {
 	if err := c.CompleteServer(); err != nil {
 		t.Error(err)
 	}
-	if got := c.Unused(); !slices.Equal(got, []string{"server.ec2DescribeInstancesRoleARN"}) {
-		t.Errorf("Unused = %v", got)
-	}
 }
 
 func TestParseAcceptsKeysInAnyLetterCase(t *testing.T) {

@@ -27,6 +27,7 @@ type Metrics struct {
 	stsProbes    *prometheus.CounterVec
 	verified     *prometheus.CounterVec
 	breakGlass   prometheus.Counter
+	nodes        *nodeMetrics
 	registry     *prometheus.Registry
 
 	// byReason has the series of every reason, looked up once.
@@ -87,6 +88,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Namespace: namespace, Name: "break_glass_logins_total",
 			Help: "Logins of bootstrap administrators, who get in whatever the mappings say.",
 		}),
+		nodes:    newNodeMetrics(),
 		registry: prometheus.NewRegistry(),
 		byReason: map[reason.Code]loginSeries{},
 		bySource: map[token.Source]prometheus.Counter{},
@@ -111,6 +113,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.stsProbes, m.verified, m.breakGlass, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.nodes.collectors()...)
 	if o.Mappers != nil {
 		m.registry.MustRegister(newMapperCollector(o.Mappers))
 	}
