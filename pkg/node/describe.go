@@ -17,20 +17,26 @@ const (
 	maxBatch = 100
 	// window is how long the first of a batch waits for others.
 	window = 5 * time.Millisecond
+	// renewalWindow is how long renewals wait, if they don't make a batch before.
+	renewalWindow = 10 * time.Second
 	// maxCalls is the number of DescribeInstances calls in flight.
 	maxCalls = 8
 )
 
 // gatherer asks EC2 for many instances at once. While calls have to wait for their turn,
-// batches grow.
+// batches grow. Renewals, which nobody waits for, take the room that others leave, or wait
+// until there are enough of them.
 type gatherer struct {
 	caller *caller
 	settle func(id string, i instance, err error)
 	slots  chan struct{} // one in it for each call in flight
 
-	mu      sync.Mutex
-	queue   []question
-	running bool // whether run runs
+	mu       sync.Mutex
+	queue    []question
+	renewals []string
+	timer    *time.Timer // runs while there are renewals, and makes them due
+	due      bool        // the renewals are to be made whatever their number
+	running  bool        // whether run runs
 }
 
 // question is an instance that is asked for.
@@ -50,16 +56,42 @@ func (g *gatherer) enqueue(questions []question) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.queue = append(g.queue, questions...)
-	if !g.running && len(g.queue) > 0 {
+	g.start()
+}
+
+// addRenewal has EC2 asked for an instance some time.
+func (g *gatherer) addRenewal(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.renewals = append(g.renewals, id)
+	if len(g.renewals) == 1 {
+		g.timer = time.AfterFunc(renewalWindow, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.due = true
+			g.start()
+		})
+	}
+	g.start()
+}
+
+// start has run run if there is something to ask. The caller holds the lock.
+func (g *gatherer) start() {
+	if !g.running && g.any() {
 		g.running = true
 		go g.run()
 	}
 }
 
+// any tells whether there is something to ask. The caller holds the lock.
+func (g *gatherer) any() bool {
+	return len(g.queue) > 0 || len(g.renewals) >= maxBatch || g.due && len(g.renewals) > 0
+}
+
 func (g *gatherer) queued() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.queue)
+	return len(g.queue) + len(g.renewals)
 }
 
 // run makes calls until nothing is left to ask.
@@ -69,9 +101,7 @@ func (g *gatherer) run() {
 		g.slots <- struct{}{}
 		inTime := g.caller.wait(&g.caller.ec2, g.latest())
 		batch, late := g.take(inTime)
-		for _, q := range late {
-			g.settle(q.id, instance{}, tooLate())
-		}
+		g.fail(late, tooLate())
 		go func() {
 			defer func() { <-g.slots }()
 			g.describe(batch)
@@ -83,14 +113,18 @@ func (g *gatherer) run() {
 func (g *gatherer) more() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.running = len(g.queue) > 0
+	g.running = g.any()
 	return g.running
 }
 
 // latest returns until when anything in the queue is waited for.
-func (g *gatherer) latest() (last time.Time) {
+func (g *gatherer) latest() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		return time.Now().Add(patience)
+	}
+	var last time.Time
 	for _, q := range g.queue {
 		last = later(last, q.deadline)
 	}
@@ -103,6 +137,7 @@ func (g *gatherer) take(inTime bool) (batch, late []question) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
+	taken := map[string]bool{}
 	rest := g.queue[:0]
 	for _, q := range g.queue {
 		switch {
@@ -110,11 +145,32 @@ func (g *gatherer) take(inTime bool) (batch, late []question) {
 			late = append(late, q)
 		case len(batch) < maxBatch:
 			batch = append(batch, q)
+			taken[q.id] = true
 		default:
 			rest = append(rest, q)
 		}
 	}
 	g.queue = rest
+
+	n := 0
+	for _, id := range g.renewals {
+		q := question{id, now.Add(patience)}
+		switch {
+		case taken[id]: // became urgent
+		case !inTime:
+			late = append(late, q)
+		case len(batch) < maxBatch:
+			batch = append(batch, q)
+		default:
+			g.renewals[n] = id
+			n++
+		}
+	}
+	g.renewals = g.renewals[:n]
+	if n == 0 && g.timer != nil {
+		g.timer.Stop()
+		g.due = false
+	}
 	return batch, late
 }
 

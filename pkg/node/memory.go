@@ -25,8 +25,9 @@ const (
 // memory remembers answers by key, and asks once for all who want one at a time.
 type memory[V any] struct {
 	// ask must have settle called with the key, soon after the deadline at the latest, and
-	// not wait for it.
+	// not wait for it. renew is ask for what nobody waits for: it may take its time.
 	ask     func(key string, deadline time.Time)
+	renew   func(key string)
 	service *service // that is asked
 	waiting *atomic.Int64
 
@@ -48,11 +49,12 @@ type answer[V any] struct {
 type flight[V any] struct {
 	done   chan struct{} // closed once answer is final
 	answer answer[V]
+	urgent bool // somebody waited for it at some time; guarded by memory.mu
 }
 
-func newMemory[V any](waiting *atomic.Int64, service *service, ask func(string, time.Time)) *memory[V] {
+func newMemory[V any](waiting *atomic.Int64, service *service, ask func(string, time.Time), renew func(string)) *memory[V] {
 	return &memory[V]{
-		ask: ask, service: service, waiting: waiting,
+		ask: ask, renew: renew, service: service, waiting: waiting,
 		known: newRecent[answer[V]](maxKnown), refused: newRecent[answer[V]](maxRefused),
 		flights: map[string]*flight[V]{}, lookups: map[Source]uint64{},
 	}
@@ -80,12 +82,12 @@ func (m *memory[V]) find(ctx context.Context, key string, fresh, stale time.Dura
 	switch {
 	case known && age < fresh:
 		if age >= TTL/2 {
-			m.join(key, now)
+			m.join(key, false)
 		}
 		m.mu.Unlock()
 		return old, FromMemory
 	case known && age < stale && m.service.inTrouble():
-		m.join(key, now)
+		m.join(key, false)
 		m.mu.Unlock()
 		return old, FromStale
 	case m.waiting.Load() >= MaxWaiting:
@@ -95,7 +97,7 @@ func (m *memory[V]) find(ctx context.Context, key string, fresh, stale time.Dura
 	known = known && age < stale
 	m.waiting.Add(1)
 	defer m.waiting.Add(-1)
-	f := m.join(key, now)
+	f := m.join(key, true)
 	m.mu.Unlock()
 
 	wait := patience
@@ -125,14 +127,20 @@ func fallBack[V any](old answer[V], known bool, err error) (answer[V], Source) {
 	return answer[V]{err: err}, FromNobody
 }
 
-// join returns the flight for a key, and has the key asked for if there was none. The
-// caller holds the lock.
-func (m *memory[V]) join(key string, now time.Time) *flight[V] {
+// join returns the flight for a key, and has the key asked for unless it is already, and
+// as urgently. The caller holds the lock.
+func (m *memory[V]) join(key string, urgent bool) *flight[V] {
 	f, flies := m.flights[key]
 	if !flies {
 		f = &flight[V]{done: make(chan struct{})}
 		m.flights[key] = f
-		m.ask(key, now.Add(patience))
+	}
+	switch {
+	case urgent && !f.urgent:
+		f.urgent = true
+		m.ask(key, time.Now().Add(patience))
+	case !flies:
+		m.renew(key)
 	}
 	return f
 }

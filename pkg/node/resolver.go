@@ -85,10 +85,9 @@ type profile struct{ roles []iam.Principal }
 func New(o Options) *Resolver {
 	r := &Resolver{caller: newCaller(o)}
 	r.gatherer = newGatherer(r.caller, func(id string, i instance, err error) { r.instances.settle(id, i, err) })
-	r.instances = newMemory[instance](&r.waiting, &r.caller.ec2, r.gatherer.add)
-	r.profiles = newMemory[profile](&r.waiting, &r.caller.iam, func(arn string, deadline time.Time) {
-		go r.caller.getProfile(arn, deadline, r.profiles.settle)
-	})
+	r.instances = newMemory[instance](&r.waiting, &r.caller.ec2, r.gatherer.add, r.gatherer.addRenewal)
+	getProfile := func(arn string, deadline time.Time) { go r.caller.getProfile(arn, deadline, r.profiles.settle) }
+	r.profiles = newMemory[profile](&r.waiting, &r.caller.iam, getProfile, func(arn string) { getProfile(arn, time.Now().Add(patience)) })
 	return r
 }
 

@@ -54,16 +54,16 @@ func TestInstanceIsRemembered(t *testing.T) {
 			calls int           // to EC2, when all is quiet
 		}{
 			{0, time.Second, 1},
-			{TTL/2 - time.Second, 0, 1},
+			{TTL/2 - time.Minute, 0, 1},
 			{TTL/2 + time.Second, 0, 2}, // renewed, for which nobody waits
-			{TTL - time.Second, 0, 2},
+			{TTL - time.Minute, 0, 2},
 			{2 * TTL, time.Second, 3},
 		} {
 			time.Sleep(time.Until(start.Add(step.at)))
 			at := time.Now()
 			name, err := r.PrivateDNSName(t.Context(), nodeSession(t, 0), true)
 			took := time.Since(at)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(renewalWindow + 100*time.Millisecond)
 			if n := b.ec2.Calls("DescribeInstances"); err != nil || name != dnsName(0) || took > step.took || n != step.calls || b.iam.Calls("") > n {
 				t.Errorf("after %s: %q, %v, took %s, %d calls, want at most %s and %d", step.at, name, err, took, n, step.took, step.calls)
 			}
@@ -82,6 +82,60 @@ func TestManyAtOnceShareFewCalls(t *testing.T) {
 		ends := lookUp(t, r, append(sessions(t, 0, 1000), sessions(t, 0, 1000)[:400]...)...)
 		if took := time.Since(start); ends[reason.Granted] != 1400 || b.ec2.Calls("") != 10 || b.iam.Calls("") != 1 || took > time.Second {
 			t.Errorf("%v with %d calls to EC2 and %d to IAM in %s, want all with 10 and 1 in a second", ends, b.ec2.Calls(""), b.iam.Calls(""), took)
+		}
+	})
+}
+
+// TestKnownNodesCostFewCalls has 5,000 nodes log in again and again, as the API server asks
+// every two minutes.
+func TestKnownNodesCostFewCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 5000
+		b := newBed(t)
+		b.launch(0, n)
+		r := b.resolver()
+		for from := 0; from < n; from += 1000 {
+			lookUp(t, r, sessions(t, from, from+1000)...)
+		}
+		before := b.ec2.Calls("")
+		ids := sessions(t, 0, n)
+		start := time.Now()
+		for i := range 10 * n { // 20 minutes, at an even pace
+			time.Sleep(time.Until(start.Add(time.Duration(i) * 2 * time.Minute / n)))
+			at := time.Now()
+			if _, err := r.PrivateDNSName(t.Context(), ids[i%n], true); err != nil || time.Since(at) > 0 {
+				t.Fatalf("login %d after %s: %v", i, time.Since(at), err)
+			}
+		}
+		// Each is renewed three times, 100 in a call.
+		if calls := b.ec2.Calls("") - before; calls < 100 || calls > 200 {
+			t.Errorf("%d calls in 20 minutes", calls)
+		}
+		time.Sleep(renewalWindow)
+	})
+}
+
+func TestARenewalBecomesUrgentWhenSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		i := node(0)
+		i.ProfileARN = arns + "instance-profile/others"
+		b.ec2.SetInstance(i)
+		r := b.resolver()
+		others := session(t, account, "others", instanceID(0))
+		if ends := lookUp(t, r, others); ends[reason.Granted] != 1 {
+			t.Fatalf("%v", ends)
+		}
+		time.Sleep(TTL - time.Minute)
+		lookUp(t, r, others) // has it renewed
+		b.launch(0, 1)       // with the other role
+		at := time.Now()
+		if ends := lookUp(t, r, nodeSession(t, 0)); ends[reason.Granted] != 1 || time.Since(at) > time.Second {
+			t.Errorf("%v after %s", ends, time.Since(at))
+		}
+		time.Sleep(time.Minute)
+		if n := b.ec2.Calls(""); n != 2 {
+			t.Errorf("%d calls, want one in the place of the renewal", n)
 		}
 	})
 }
@@ -211,8 +265,12 @@ func TestAMinuteOfThrottling(t *testing.T) {
 		b.ec2.ClearFaults()
 		b.iam.ClearFaults()
 		time.Sleep(maxPause)
-		if ends := lookUp(t, r, sessions(t, 500, 1000)...); ends[reason.Granted] != 500 || r.Healthy() != nil {
-			t.Errorf("afterwards: %v, %v", ends, r.Healthy())
+		if ends := lookUp(t, r, sessions(t, 500, 1000)...); ends[reason.Granted] != 500 {
+			t.Errorf("afterwards: %v", ends)
+		}
+		time.Sleep(renewalWindow)
+		if err := r.Healthy(); err != nil {
+			t.Errorf("afterwards: %v", err)
 		}
 	})
 }
