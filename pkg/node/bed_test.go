@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,9 +31,6 @@ type bed struct {
 	iam *awstest.IAM
 
 	config aws.Config
-
-	mu    sync.Mutex
-	calls []Call
 }
 
 func newBed(t testing.TB) *bed {
@@ -88,21 +84,7 @@ func (r remote) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 func (b *bed) resolver() *Resolver {
-	return New(Options{
-		Load: func(context.Context) (aws.Config, error) { return b.config, nil },
-		Observe: func(c Call) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.calls = append(b.calls, c)
-		},
-	})
-}
-
-// observed returns the calls that were made.
-func (b *bed) observed() []Call {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.calls
+	return New(Options{Load: func(context.Context) (aws.Config, error) { return b.config, nil }})
 }
 
 // instanceID returns the ID of the n-th instance, and dnsName what it is called.

@@ -19,8 +19,8 @@ func TestTurns(t *testing.T) {
 			}
 			return turn.Sub(start)
 		}
-		for i, want := range []time.Duration{0, 0, 0, 100, 200, 300} {
-			if got := at(time.Hour); got != want*time.Millisecond {
+		for i, want := range []int64{0, 0, 0, 100, 200, 300} {
+			if got := at(time.Hour); got.Milliseconds() != want {
 				t.Errorf("turn %d after %s, want %d ms", i, got, want)
 			}
 		}
@@ -31,8 +31,8 @@ func TestTurns(t *testing.T) {
 			t.Errorf("a turn at %s: one that was refused was counted", got)
 		}
 		time.Sleep(time.Minute)
-		for i, want := range []time.Duration{0, 0, 0, 100} {
-			if got := at(time.Hour) - time.Minute; got != want*time.Millisecond {
+		for i, want := range []int64{0, 0, 0, 100} {
+			if got := at(time.Hour) - time.Minute; got.Milliseconds() != want {
 				t.Errorf("after a pause: turn %d after %s, want %d ms", i, got, want)
 			}
 		}
@@ -43,10 +43,10 @@ func TestThrottlingPausesLongerEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s service
 		throttled := reason.New(reason.EC2Throttled, "slow down")
-		for i, longest := range []time.Duration{1, 2, 4, 5, 5} {
+		for i, longest := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, maxPause, maxPause} {
 			s.called(throttled)
 			pause := time.Until(s.pauseEnd())
-			if longest *= time.Second; pause < longest/2 || pause > longest {
+			if pause < longest/2 || pause > longest {
 				t.Errorf("pause %d of %s, want %s to %s", i, pause, longest/2, longest)
 			}
 			s.called(throttled) // from before the pause

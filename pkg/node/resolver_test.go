@@ -144,19 +144,20 @@ func TestCallsKeepToTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.launch(0, 3000)
+		var mu sync.Mutex
 		var at []time.Time
 		r := New(Options{
 			Rate: 10, Burst: 3,
 			Load:    func(context.Context) (aws.Config, error) { return b.config, nil },
-			Observe: func(c Call) { b.mu.Lock(); at = append(at, time.Now().Add(-c.Duration)); b.mu.Unlock() },
+			Observe: func(c Call) { mu.Lock(); at = append(at, time.Now().Add(-c.Duration)); mu.Unlock() },
 		})
 		for n := range 1500 { // one after the other, so that batches are small
 			go r.PrivateDNSName(context.Background(), nodeSession(t, n), n%2 == 0)
 			time.Sleep(7 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
-		b.mu.Lock()
-		defer b.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(at) < 90 || len(at) > 3+10*11 {
 			t.Errorf("%d calls in 10.5 s", len(at))
 		}
