@@ -124,7 +124,11 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 
 	var metrics *server.Metrics // which need the backends
 	nodes := newNodes(s, node.Options{
-		Observe:  func(c node.Call) { metrics.EC2Call(c) },
+		Observe: func(c node.Call) { metrics.EC2Call(c) },
+		Trusts: func(profile string, others []string) {
+			log.Warn("others than EC2 may assume the role of nodes, and so pass for each node that has it; see docs/nodes.md",
+				zap.String("instanceProfile", profile), zap.Strings("others", others))
+		},
 		Panicked: logPanic(log, "the lookup of a node panicked; please report this"),
 	})
 	backends, err := newBackends(s, configFile, nodes, log)

@@ -174,6 +174,13 @@ func (m *memory[V]) settle(key string, value V, err error) {
 	}
 }
 
+// forget has the next who wants an answer wait for a new one.
+func (m *memory[V]) forget(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known.remove(key)
+}
+
 // count returns how many answers and refusals are remembered, and adds the lookups.
 func (m *memory[V]) count(lookups map[Source]uint64) (known, refused int) {
 	m.mu.Lock()

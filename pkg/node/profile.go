@@ -60,6 +60,9 @@ func profileOf(out *awsiam.GetInstanceProfileOutput, arn string) (p profile, err
 			return profile{}, reason.New(reason.EC2Unavailable, "IAM answers with a role that is none: %w", err)
 		}
 		p.roles = append(p.roles, principal)
+		// A policy that can't be read warns of nobody. It decides nothing.
+		others, _ := trusted(aws.ToString(role.AssumeRolePolicyDocument))
+		p.others = append(p.others, others...)
 	}
 	return p, nil
 }

@@ -130,3 +130,38 @@ func TestWhoIsNoLongerANodeIsRefusedWithinTheTTL(t *testing.T) {
 		})
 	}
 }
+
+// Addresses are used again, and names with them. The credentials of the instance before
+// are good for hours.
+func TestANameIsThatOfTheLastInstanceThatHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.launch(0, 1)
+		r := b.resolver()
+		if ends := lookUp(t, r, nodeSession(t, 0)); ends[reason.Granted] != 1 {
+			t.Fatalf("%v", ends)
+		}
+		old, successor := node(0), node(1)
+		old.State, successor.PrivateDNSName = "terminated", dnsName(0)
+		b.ec2.SetInstance(old)
+		b.ec2.SetInstance(successor)
+		if name, err := r.PrivateDNSName(t.Context(), nodeSession(t, 1), true); err != nil || name != dnsName(0) {
+			t.Errorf("the successor: %q, %v", name, err)
+		}
+		if name, err := r.PrivateDNSName(t.Context(), nodeSession(t, 0), true); reason.Of(err) != reason.InstanceNotFound {
+			t.Errorf("the old one: %q, %v", name, err)
+		}
+
+		// Nor does an old answer stand while EC2 can't be asked.
+		b.launch(2, 3)
+		lookUp(t, r, nodeSession(t, 2))
+		successor = node(3)
+		successor.PrivateDNSName = dnsName(2)
+		b.ec2.SetInstance(successor)
+		lookUp(t, r, nodeSession(t, 3))
+		b.ec2.SetFault(awstest.Fault{Kind: awstest.FaultThrottle})
+		if ends := lookUp(t, r, nodeSession(t, 2), nodeSession(t, 3)); ends[reason.EC2Throttled] != 1 || ends[reason.Granted] != 1 {
+			t.Errorf("while EC2 throttles: %v", ends)
+		}
+	})
+}

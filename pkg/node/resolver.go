@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,9 @@ type Options struct {
 	Burst int
 	// Observe, if set, is told of every call. It must not block.
 	Observe func(Call)
+	// Trusts, if set, is told who else than EC2 may assume a role in an instance profile,
+	// once it is known and when it changes. It must not block.
+	Trusts func(profile string, others []string)
 	// Panicked, if set, is told of a defect that ended a lookup.
 	Panicked func(value any, stack []byte)
 }
@@ -66,6 +70,11 @@ type Resolver struct {
 	profiles  *memory[profile]
 	gatherer  *gatherer
 	waiting   atomic.Int64
+
+	mu     sync.Mutex
+	names  *recent[string] // the instances that had a private DNS name last, by name
+	trusts *recent[string] // what Trusts was told, by profile
+	tell   func(profile string, others []string)
 }
 
 var _ mapper.Nodes = (*Resolver)(nil)
@@ -79,16 +88,51 @@ type instance struct {
 }
 
 // profile is what counts of an instance profile: the roles in it, of which IAM allows one.
-type profile struct{ roles []iam.Principal }
+type profile struct {
+	roles  []iam.Principal
+	others []string // who may assume them, besides EC2
+}
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
-	r := &Resolver{caller: newCaller(o)}
-	r.gatherer = newGatherer(r.caller, func(id string, i instance, err error) { r.instances.settle(id, i, err) })
+	r := &Resolver{caller: newCaller(o), names: newRecent[string](maxKnown), trusts: newRecent[string](maxKnown), tell: o.Trusts}
+	r.gatherer = newGatherer(r.caller, r.settleInstance)
 	r.instances = newMemory[instance](&r.waiting, &r.caller.ec2, r.gatherer.add, r.gatherer.addRenewal)
-	getProfile := func(arn string, deadline time.Time) { go r.caller.getProfile(arn, deadline, r.profiles.settle) }
+	getProfile := func(arn string, deadline time.Time) { go r.caller.getProfile(arn, deadline, r.settleProfile) }
 	r.profiles = newMemory[profile](&r.waiting, &r.caller.iam, getProfile, func(arn string) { getProfile(arn, time.Now().Add(patience)) })
 	return r
+}
+
+// settleInstance is told what EC2 says of an instance. A name that another instance had is
+// this one's now: what was known of the other isn't true any more, or not of it alone.
+func (r *Resolver) settleInstance(id string, i instance, err error) {
+	r.instances.settle(id, i, err)
+	if err != nil || i.dnsName == "" {
+		return
+	}
+	r.mu.Lock()
+	before, ok := r.names.get(i.dnsName)
+	r.names.put(i.dnsName, id)
+	r.mu.Unlock()
+	if ok && before != id {
+		r.instances.forget(before)
+	}
+}
+
+// settleProfile is told what IAM says of an instance profile.
+func (r *Resolver) settleProfile(arn string, p profile, err error) {
+	r.profiles.settle(arn, p, err)
+	if err != nil || r.tell == nil {
+		return
+	}
+	r.mu.Lock()
+	others := strings.Join(p.others, " ")
+	before, _ := r.trusts.get(arn)
+	r.trusts.put(arn, others)
+	r.mu.Unlock()
+	if others != before && others != "" {
+		r.tell(arn, p.others)
+	}
 }
 
 // PrivateDNSName implements mapper.Nodes. The instance must be in the caller's account, in
