@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 
@@ -80,10 +81,20 @@ func (c *caller) wait(service *service, deadline time.Time) bool {
 	return ok
 }
 
-// call makes one call. Its error is a *reason.Error.
+// call makes one call, and another if the connection broke: connections that were idle do,
+// and nobody is to wait for that. Its error is a *reason.Error.
 func (c *caller) call(service *service, call Call, do func(context.Context, *clients) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
+	deadline, _ := ctx.Deadline()
+	err := c.attempt(ctx, service, call, do)
+	if (retry.RetryableConnectionError{}).IsErrorRetryable(err) == aws.TrueTernary && ctx.Err() == nil && c.wait(service, deadline) {
+		err = c.attempt(ctx, service, call, do)
+	}
+	return err
+}
+
+func (c *caller) attempt(ctx context.Context, service *service, call Call, do func(context.Context, *clients) error) error {
 	start := time.Now()
 	clients, err := c.get(ctx)
 	if err == nil {

@@ -333,6 +333,19 @@ func TestTroubleIsNoDenial(t *testing.T) {
 	}
 }
 
+// Connections that were idle for long are often closed. No login waits for the next one.
+func TestABrokenConnectionIsNotNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.launch(0, 1)
+		b.ec2.SetFault(awstest.Fault{Kind: awstest.FaultReset, Times: 1})
+		b.iam.SetFault(awstest.Fault{Kind: awstest.FaultReset, Times: 1})
+		if ends := lookUp(t, b.resolver(), nodeSession(t, 0)); ends[reason.Granted] != 1 || b.ec2.Calls("") != 2 || b.iam.Calls("") != 2 {
+			t.Errorf("%v with %d calls to EC2 and %d to IAM", ends, b.ec2.Calls(""), b.iam.Calls(""))
+		}
+	})
+}
+
 func TestACallersEndEndsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
