@@ -48,6 +48,7 @@ bench: ## Run the benchmarks, and measure what a token costs kubectl and a login
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
 	$(GO) run ./bench/startup
 	$(GO) run ./bench/login -plot docs/img/logins.svg
+	$(GO) run ./bench/nodes
 
 .PHONY: lint
 lint: ## Check style, generated files, dependencies and known vulnerabilities

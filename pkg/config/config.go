@@ -118,12 +118,18 @@ type Server struct {
 	// loopback address.
 	Profiling bool `yaml:"profiling"`
 
-	// Keys of aws-iam-authenticator for parts that this version doesn't have yet.
-	// They are accepted and named in a warning: see Config.Unused.
+	// NodeProof says which nodes must prove to be the EC2 instance that their session is
+	// named after: none, accessEntries or all. Default accessEntries.
+	NodeProof string `yaml:"nodeProof"`
+	// EC2DescribeInstancesRoleARN is the role with which EC2 and IAM are asked about nodes.
+	// Default: that of the AWS configuration.
 	EC2DescribeInstancesRoleARN string `yaml:"ec2DescribeInstancesRoleARN"`
-	SourceARN                   string `yaml:"sourceARN"`
-	EC2DescribeInstancesQPS     int    `yaml:"ec2DescribeInstancesQps"`
-	EC2DescribeInstancesBurst   int    `yaml:"ec2DescribeInstancesBurst"`
+	// SourceARN is the cluster on whose behalf the role is assumed.
+	SourceARN string `yaml:"sourceARN"`
+	// EC2DescribeInstancesQPS and EC2DescribeInstancesBurst bound the calls to EC2 and IAM
+	// per second, and how many may be made at once after a pause. Default 15 and 5.
+	EC2DescribeInstancesQPS   int `yaml:"ec2DescribeInstancesQps"`
+	EC2DescribeInstancesBurst int `yaml:"ec2DescribeInstancesBurst"`
 }
 
 // STSEmulator is where an STS emulator is and what its certificate is checked
@@ -211,6 +217,7 @@ func Default() Config {
 		HealthPort:                21363,
 		StateDir:                  "/var/aws-iam-authenticator",
 		GenerateKubeconfig:        "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml",
+		NodeProof:                 "accessEntries",
 		EC2DescribeInstancesQPS:   15,
 		EC2DescribeInstancesBurst: 5,
 	}}
