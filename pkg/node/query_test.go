@@ -60,7 +60,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer string) {
 		if err := refusal("400 Bad Request", []byte(answer)); err == nil {
 			t.Error("no error")
-		} else if api, ok := err.(smithy.APIError); ok && api.ErrorCode() == "" { //nolint:errorlint // not wrapped
+		} else if api, ok := err.(smithy.APIError); ok && api.ErrorCode() == "" {
 			t.Errorf("%v without a code", err)
 		}
 		var out describeInstances
