@@ -74,7 +74,8 @@ func clusterConfig(s config.Server) (*rest.Config, error) {
 
 // newNodes returns what asks EC2 and IAM about nodes as the configuration says.
 func newNodes(s config.Server, o node.Options) *node.Resolver {
-	o.Load = node.Loader(node.LoadOptions{RoleARN: s.EC2DescribeInstancesRoleARN, SourceARN: s.SourceARN, UserAgent: userAgent()})
+	o.Load = node.Loader(node.LoadOptions{RoleARN: s.EC2DescribeInstancesRoleARN, SourceARN: s.SourceARN})
+	o.UserAgent = userAgent()
 	o.Rate, o.Burst = float64(s.EC2DescribeInstancesQPS), s.EC2DescribeInstancesBurst
 	return node.New(o)
 }

@@ -9,8 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
@@ -20,9 +18,10 @@ const callTimeout = 4 * time.Second
 
 // caller makes calls to EC2 and IAM, at the rate that is allowed for both together.
 type caller struct {
-	load     func(context.Context) (aws.Config, error)
-	observe  func(Call)
-	panicked func(any, []byte)
+	load      func(context.Context) (aws.Config, error)
+	userAgent string
+	observe   func(Call)
+	panicked  func(any, []byte)
 
 	rate *rate
 	ec2  service
@@ -32,14 +31,14 @@ type caller struct {
 	clients *clients // guarded by loading; nil until they could be made
 }
 
-// clients are the SDK's.
+// clients are those of the two services.
 type clients struct {
-	ec2 *ec2.Client
-	iam *awsiam.Client
+	ec2 *query
+	iam *query
 }
 
 func newCaller(o Options) *caller {
-	c := &caller{load: o.Load, observe: o.Observe, panicked: o.Panicked, rate: newRate(cmp.Or(o.Rate, 15), cmp.Or(o.Burst, 5))}
+	c := &caller{load: o.Load, userAgent: cmp.Or(o.UserAgent, "iam-authenticator"), observe: o.Observe, panicked: o.Panicked, rate: newRate(cmp.Or(o.Rate, 15), cmp.Or(o.Burst, 5))}
 	if c.observe == nil {
 		c.observe = func(Call) {}
 	}
@@ -49,7 +48,7 @@ func newCaller(o Options) *caller {
 	return c
 }
 
-// get returns the clients. They don't retry: each attempt is to keep to the rate.
+// get returns the clients.
 func (c *caller) get(ctx context.Context) (*clients, error) {
 	c.loading.Lock()
 	defer c.loading.Unlock()
@@ -58,10 +57,15 @@ func (c *caller) get(ctx context.Context) (*clients, error) {
 		if err != nil {
 			return nil, reason.New(reason.EC2Unavailable, "%w", err)
 		}
-		c.clients = &clients{
-			ec2: ec2.NewFromConfig(config, func(o *ec2.Options) { o.Retryer = aws.NopRetryer{} }),
-			iam: awsiam.NewFromConfig(config, func(o *awsiam.Options) { o.Retryer = aws.NopRetryer{} }),
+		ec2, err := newQuery(config, "ec2", "2016-11-15", c.userAgent)
+		if err != nil {
+			return nil, reason.New(reason.EC2Unavailable, "%w", err)
 		}
+		iam, err := newQuery(config, "iam", "2010-05-08", c.userAgent)
+		if err != nil {
+			return nil, reason.New(reason.EC2Unavailable, "%w", err)
+		}
+		c.clients = &clients{ec2, iam}
 	}
 	return c.clients, nil
 }

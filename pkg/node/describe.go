@@ -2,12 +2,11 @@ package node
 
 import (
 	"context"
+	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
@@ -241,7 +240,12 @@ func (g *gatherer) call(batch []question) (found map[string]instance, err error)
 		ids[i] = q.id
 	}
 	err = g.caller.call(&g.caller.ec2, Call{Operation: DescribeInstances, Instances: len(ids)}, func(ctx context.Context, c *clients) error {
-		out, err := c.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: ids})
+		params := url.Values{}
+		for n, id := range ids {
+			params.Set("InstanceId."+strconv.Itoa(n+1), id)
+		}
+		var out describeInstances
+		err := c.ec2.call(ctx, DescribeInstances, params, &out)
 		if err == nil {
 			found = instancesOf(out)
 		}
@@ -251,18 +255,11 @@ func (g *gatherer) call(batch []question) (found map[string]instance, err error)
 }
 
 // instancesOf returns the instances in an answer by ID.
-func instancesOf(out *ec2.DescribeInstancesOutput) map[string]instance {
+func instancesOf(out describeInstances) map[string]instance {
 	found := map[string]instance{}
 	for _, reservation := range out.Reservations {
 		for _, i := range reservation.Instances {
-			f := instance{dnsName: aws.ToString(i.PrivateDnsName), account: aws.ToString(reservation.OwnerId)}
-			if i.IamInstanceProfile != nil {
-				f.profile = aws.ToString(i.IamInstanceProfile.Arn)
-			}
-			if i.State != nil {
-				f.state = i.State.Name
-			}
-			found[aws.ToString(i.InstanceId)] = f
+			found[i.ID] = instance{dnsName: i.PrivateDNSName, account: reservation.Owner, profile: i.ProfileARN, state: i.State}
 		}
 	}
 	return found

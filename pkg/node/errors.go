@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -16,10 +17,10 @@ import (
 // that this server may not call them.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
-var denials = map[string]bool{
-	"UnauthorizedOperation": true, "AccessDenied": true, "AccessDeniedException": true, "AuthFailure": true, "Blocked": true,
-	"OptInRequired": true, "NotAuthorized": true, "InvalidClientTokenId": true, "UnrecognizedClientException": true,
-	"SignatureDoesNotMatch": true, "ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "IncompleteSignature": true,
+var denials = [...]string{
+	"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "OptInRequired", "NotAuthorized",
+	"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException",
+	"RequestExpired", "IncompleteSignature",
 }
 
 // explain gives an error of the SDK its reason.
@@ -39,7 +40,7 @@ func explain(operation string, err error) error {
 	switch {
 	case throttle:
 		code = reason.EC2Throttled
-	case denials[api.ErrorCode()]:
+	case slices.Contains(denials[:], api.ErrorCode()):
 		code = reason.EC2AccessDenied
 	case operation == DescribeInstances && strings.HasPrefix(api.ErrorCode(), "InvalidInstanceID."):
 		code = reason.InstanceNotFound

@@ -3,11 +3,9 @@ package node
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
@@ -25,8 +23,6 @@ type LoadOptions struct {
 	// SourceARN is the cluster on whose behalf the role is assumed, for conditions of its
 	// trust policy: it is sent with its account in the headers of AssumeRole. Default: none.
 	SourceARN string
-	// UserAgent is this program's name and version, with a slash between.
-	UserAgent string
 }
 
 // Loader returns an Options.Load that reads the environment variables and files that the
@@ -44,9 +40,6 @@ func Loader(o LoadOptions) func(context.Context) (aws.Config, error) {
 			if cfg.Region, err = instanceRegion(ctx, cfg); err != nil {
 				return cfg, fmt.Errorf("no AWS region: set AWS_REGION (%w)", err)
 			}
-		}
-		if name, version, _ := strings.Cut(o.UserAgent, "/"); name != "" {
-			cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKeyValue(name, version))
 		}
 		if o.RoleARN != "" {
 			cfg.Credentials, err = assume(cfg, o)

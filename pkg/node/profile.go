@@ -2,11 +2,9 @@ package node
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
@@ -35,7 +33,8 @@ func (c *caller) getProfile(arn string, deadline time.Time, settle func(string, 
 
 func (c *caller) callProfile(arn, name string) (p profile, err error) {
 	err = c.call(&c.iam, Call{Operation: GetInstanceProfile}, func(ctx context.Context, clients *clients) error {
-		out, err := clients.iam.GetInstanceProfile(ctx, &awsiam.GetInstanceProfileInput{InstanceProfileName: &name})
+		var out getInstanceProfile
+		err := clients.iam.call(ctx, GetInstanceProfile, url.Values{"InstanceProfileName": {name}}, &out)
 		if err != nil {
 			return err
 		}
@@ -47,21 +46,18 @@ func (c *caller) callProfile(arn, name string) (p profile, err error) {
 
 // profileOf reads an answer of IAM, which knows profiles by name only, and those of one
 // account.
-func profileOf(out *awsiam.GetInstanceProfileOutput, arn string) (p profile, err error) {
-	if out.InstanceProfile == nil {
-		return p, reason.New(reason.EC2Unavailable, "IAM answers without an instance profile")
-	}
-	if got := aws.ToString(out.InstanceProfile.Arn); got != arn {
+func profileOf(out getInstanceProfile, arn string) (p profile, err error) {
+	if got := out.ARN; got != arn {
 		return p, reason.New(reason.InstanceRoleMismatch, "its instance profile is %s, but IAM knows %s: is it in the account of this server?", arn, got)
 	}
-	for _, role := range out.InstanceProfile.Roles {
-		principal, err := iam.ParsePrincipal(aws.ToString(role.Arn))
+	for _, role := range out.Roles {
+		principal, err := iam.ParsePrincipal(role.ARN)
 		if err != nil {
 			return profile{}, reason.New(reason.EC2Unavailable, "IAM answers with a role that is none: %w", err)
 		}
 		p.roles = append(p.roles, principal)
 		// A policy that can't be read warns of nobody. It decides nothing.
-		others, _ := trusted(aws.ToString(role.AssumeRolePolicyDocument))
+		others, _ := trusted(role.Policy)
 		p.others = append(p.others, others...)
 	}
 	return p, nil

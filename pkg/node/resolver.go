@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
@@ -35,6 +34,8 @@ type Options struct {
 	// Load returns the AWS configuration that EC2 and IAM are asked with. It is called when
 	// the first instance is looked up, and again until it succeeds.
 	Load func(ctx context.Context) (aws.Config, error)
+	// UserAgent is sent to EC2 and IAM. Default "iam-authenticator".
+	UserAgent string
 	// Rate and Burst bound the calls to EC2 and IAM per second, and how many may be made at
 	// once after a pause. Default 15 and 5.
 	Rate  float64
@@ -84,7 +85,7 @@ type instance struct {
 	dnsName string // may be empty
 	account string
 	profile string // ARN of its instance profile, or empty
-	state   types.InstanceStateName
+	state   string
 }
 
 // profile is what counts of an instance profile: the roles in it, of which IAM allows one.
@@ -155,7 +156,7 @@ func (r *Resolver) judge(ctx context.Context, caller iam.Identity, prove bool, f
 	switch {
 	case err != nil:
 		return "", err
-	case i.state == types.InstanceStateNameTerminated:
+	case i.state == "terminated":
 		return "", reason.New(reason.InstanceNotFound, "it is terminated")
 	case i.account != caller.Account:
 		return "", reason.New(reason.InstanceAccountMismatch, "it is in the account %s, but the caller is %s", i.account, caller.CanonicalARN)

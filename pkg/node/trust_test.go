@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,10 +68,13 @@ func TestWhoElseMayAssumeTheRoleIsToldOnce(t *testing.T) {
 		i.ProfileARN = arns + "instance-profile/shared"
 		b.ec2.SetInstance(i)
 
+		var mu sync.Mutex
 		told := map[string][]string{}
 		r := New(Options{
 			Load: func(context.Context) (aws.Config, error) { return b.config, nil },
 			Trusts: func(profile string, others []string) {
+				mu.Lock()
+				defer mu.Unlock()
 				told[profile] = append(told[profile], others...)
 			},
 		})
@@ -80,6 +84,8 @@ func TestWhoElseMayAssumeTheRoleIsToldOnce(t *testing.T) {
 			}
 			time.Sleep(TTL)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if len(told) != 1 || !slices.Equal(told[i.ProfileARN], []string{bob}) {
 			t.Errorf("told %q", told)
 		}
