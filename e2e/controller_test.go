@@ -370,6 +370,12 @@ func controllerFollows(t *testing.T, b *controllerBed) {
 	b.update(t, "carol", func(e *v1alpha1.AccessEntry) { e.Spec.AccessPolicies = accessPolicies(policy.View) })
 	until(t, "policies for the first time", converged)
 
+	// Without its labels a binding is in no cache of the controller, and is found all the same.
+	adminKubectl(t, b.Cluster, "label", "rolebindings", "-n", "prod", "-l", "iam-authenticator.dev/access-entry=bob", "app.kubernetes.io/managed-by-")
+	until(t, "a label is missing", converged)
+	b.editBindings(t, "bob")
+	until(t, "edited", converged)
+
 	// A restart finds everything in its place.
 	b.quiet(t)
 	end(running, syscall.SIGTERM)
