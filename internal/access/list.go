@@ -55,7 +55,7 @@ type ListEntry struct {
 	Groups                      []string     `json:"groups,omitempty"`
 	Policies                    []ListPolicy `json:"policies,omitempty"`
 	PolicyGroup                 string       `json:"policyGroup,omitempty"` // which the policies are bound to
-	Type                        string       `json:"type,omitempty"` // of an access entry
+	Type                        string       `json:"type,omitempty"`        // of an access entry
 	SessionNamePattern          string       `json:"sessionNamePattern,omitempty"`
 	UserID                      string       `json:"userID,omitempty"`
 	RequireTemporaryCredentials bool         `json:"requireTemporaryCredentials,omitempty"`
