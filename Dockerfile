@@ -9,7 +9,7 @@ COPY cmd cmd
 COPY internal internal
 COPY pkg pkg
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
-      -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o / ./cmd/...
+      -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o /out/ ./cmd/...
 
 # Static binaries and the certificate authorities that STS is checked against.
 FROM scratch
@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="authenticator" \
       org.opencontainers.image.revision="$COMMIT" \
       org.opencontainers.image.created="$CREATED"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /authenticator /authenticator
+COPY --from=build /out/ /
 EXPOSE 21362 21363
 USER 65532:65532
 ENTRYPOINT ["/authenticator"]

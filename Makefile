@@ -18,8 +18,8 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/authenticator
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/authenticator
+build: ## Build bin/authenticator and bin/authenticator-controller
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(dir $(BIN)) ./cmd/...
 
 .PHONY: test
 test: ## Run the fast tests; needs nothing but Go
@@ -48,6 +48,7 @@ bench: ## Run the benchmarks, and measure what a token costs kubectl and a login
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
 	$(GO) run ./bench/startup
 	$(GO) run ./bench/login -plot docs/img/logins.svg
+	$(GO) run ./bench/nodes
 
 .PHONY: lint
 lint: ## Check style, generated files, dependencies and known vulnerabilities
@@ -58,7 +59,9 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) mod tidy -diff
 	$(GO) -C e2e mod tidy -diff
 	$(GO) generate ./...
-	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd docs/configuration.md
+	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd deploy/policies.yaml deploy/monitoring docs/configuration.md
+	.ci/promtool check rules deploy/monitoring/rules.yaml
+	.ci/promtool test rules deploy/monitoring/rules_test.yaml
 	.ci/govulncheck
 
 .PHONY: image

@@ -14,6 +14,7 @@ import (
 
 	"github.com/iam-authenticator/authenticator/e2e/bed"
 	"github.com/iam-authenticator/authenticator/internal/apistest"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -125,9 +126,12 @@ func entryManifest(name, spec string) string {
 // apiAnswer is what the tests read of an object, and of the status in place of one that
 // is refused.
 type apiAnswer struct {
-	Metadata struct{ ResourceVersion string }
-	Message  string
-	Details  struct{ Causes []apiCause }
+	Metadata struct {
+		ResourceVersion string
+		UID             types.UID
+	}
+	Message string
+	Details struct{ Causes []apiCause }
 }
 
 type apiCause struct{ Message, Field string }
@@ -136,6 +140,7 @@ type apiCause struct{ Message, Field string }
 type adminAPI struct {
 	server string
 	client *http.Client
+	user   string // who is impersonated; empty: nobody
 }
 
 func newAdminAPI(t *testing.T, cluster *bed.Cluster) *adminAPI {
@@ -161,8 +166,11 @@ func newAdminAPI(t *testing.T, cluster *bed.Cluster) *adminAPI {
 	roots.AppendCertsFromPEM(data("certificate-authority-data"))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &adminAPI{cluster.Server, &http.Client{Transport: transport}}
+	return &adminAPI{server: cluster.Server, client: &http.Client{Transport: transport}}
 }
+
+// as sends as somebody else, or as the administrator if they have no name.
+func (a *adminAPI) as(user string) *adminAPI { return &adminAPI{a.server, a.client, user} }
 
 // send sends an object in YAML.
 func (a *adminAPI) send(t *testing.T, method, path, body string) (answer apiAnswer) {
@@ -172,6 +180,9 @@ func (a *adminAPI) send(t *testing.T, method, path, body string) (answer apiAnsw
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/yaml")
+	if a.user != "" {
+		req.Header.Set("Impersonate-User", a.user)
+	}
 	res, err := a.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +192,7 @@ func (a *adminAPI) send(t *testing.T, method, path, body string) (answer apiAnsw
 		t.Fatalf("%s %s: %s: %v", method, path, res.Status, err)
 	}
 	switch res.StatusCode {
-	case http.StatusOK, http.StatusCreated, http.StatusUnprocessableEntity:
+	case http.StatusOK, http.StatusCreated, http.StatusUnprocessableEntity, http.StatusForbidden:
 		return answer
 	default:
 		t.Fatalf("%s %s: %s: %s", method, path, res.Status, answer.Message)

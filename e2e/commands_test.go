@@ -24,6 +24,9 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"apiserver":      apiserver,
 	"serviceaccount": serviceAccount,
 	"sts":            stsTrouble,
+	"monitoring":     monitoring,
+	"ec2":            ec2Command,
+	"iam":            iamCommand,
 	"ready":          ready,
 	"eventually":     eventually,
 	"expand":         expand,
@@ -100,27 +103,36 @@ func apiserver(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(c.Restart(context.Background()))
 }
 
-// serviceAccount gives the authenticator the rights of deploy/rbac.yaml, and writes a kubeconfig with them:
+// serviceAccount gives a program the rights of its manifest in deploy, and writes a kubeconfig with them:
 //
-//	serviceaccount KUBECONFIG
+//	serviceaccount [-controller] KUBECONFIG
 func serviceAccount(ts *testscript.TestScript, neg bool, args []string) {
+	manifest, account := "rbac.yaml", "iam-authenticator"
+	if len(args) == 2 && args[0] == "-controller" {
+		manifest, account, args = "controller/rbac.yaml", "iam-authenticator-controller", args[1:]
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: serviceaccount KUBECONFIG")
+		ts.Fatalf("usage: serviceaccount [-controller] KUBECONFIG")
 	}
 	admin := func(args ...string) {
 		ts.Check(ts.Exec("kubectl", append([]string{"--context=admin"}, args...)...))
 	}
-	admin("apply", "-f", filepath.Join(repository, "deploy", "rbac.yaml"))
-	admin("create", "token", "iam-authenticator", "--namespace=kube-system")
+	admin("apply", "-f", filepath.Join(repository, "deploy", manifest))
+	admin("create", "token", account, "--namespace=kube-system")
 	token := strings.TrimSpace(ts.ReadFile("stdout"))
-	config := fmt.Sprintf(`apiVersion: v1
+	config := tokenKubeconfig(ts.Getenv("APISERVER"), ts.Getenv("APISERVER_CA"), token)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), config, 0o600))
+}
+
+// tokenKubeconfig returns a kubeconfig of somebody with a token.
+func tokenKubeconfig(server, caFile, token string) []byte {
+	return fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 current-context: server
 clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
 contexts: [{name: server, context: {cluster: c, user: u}}]
 users: [{name: u, user: {token: %q}}]
-`, ts.Getenv("APISERVER"), ts.Getenv("APISERVER_CA"), token)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(config), 0o600))
+`, server, caFile, token)
 }
 
 // ready writes the authenticator's /readyz?verbose to standard output:
@@ -140,20 +152,21 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// eventually repeats a program until it succeeds, or with a ! until it fails, for 15 seconds at most:
+// eventually repeats a program until it succeeds, or with a ! until it fails, for 15 seconds or DURATION at most:
 //
-//	eventually [-stdout=REGEXP] [-stderr=REGEXP] [!] PROGRAM [ARGS...]
+//	eventually [-within=DURATION] [-stdout=REGEXP] [-stderr=REGEXP] [!] PROGRAM [ARGS...]
 //
 // Output is looked at as the commands stdout and stderr do. What the last run wrote is there for them.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	const timeout = 15 * time.Second
+	timeout := 15 * time.Second
 	var stdout, stderr pattern
 	flags := flag.NewFlagSet("eventually", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	flags.DurationVar(&timeout, "within", timeout, "")
 	flags.Var(&stdout, "stdout", "")
 	flags.Var(&stderr, "stderr", "")
 	if err := flags.Parse(args); err != nil || neg || flags.NArg() == 0 {
-		ts.Fatalf("usage: eventually [-stdout=REGEXP] [-stderr=REGEXP] [!] PROGRAM [ARGS...]")
+		ts.Fatalf("usage: eventually [-within=DURATION] [-stdout=REGEXP] [-stderr=REGEXP] [!] PROGRAM [ARGS...]")
 	}
 	args = flags.Args()
 	wantFailure := args[0] == "!"

@@ -56,11 +56,11 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// buildAuthenticator compiles the command of the checkout around this module and returns its directory.
+// buildAuthenticator compiles the commands of the checkout around this module and returns their directory.
 func buildAuthenticator(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-C", "..", "-o", filepath.Join(dir, "authenticator"), "./cmd/authenticator")
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", "..", "-o", dir+string(os.PathSeparator), "./cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", build, err, out)
 	}

@@ -25,7 +25,7 @@ The cluster is that of the kubeconfig's context. It needs the custom resource in
 deploy/crd.`
 
 // policiesNote is what everybody must know who relies on access policies.
-const policiesNote = "Note: this version keeps access policies and does not enforce them: what people may do is up to the RBAC of their groups and username."
+const policiesNote = "Note: access policies give rights where 'authenticator controller' runs, and none where it doesn't."
 
 func newAccessEntryCommand(g *globals, std streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -419,7 +419,7 @@ func newEntryAssociateCommand(g *globals, std streams) *cobra.Command {
 		Long: `Associate an access policy with the access entry of a principal, within a scope. If it
 is associated already, the scope replaces the one that it has.
 
-This version keeps policies and does not enforce them.`,
+Policies give rights where "authenticator controller" runs, and none where it doesn't.`,
 		Example: `  authenticator access-entry associate-policy --principal-arn arn:aws:iam::111122223333:role/developers --policy-arn edit --access-scope 'type=namespace,namespaces=shop,dev-*'
   authenticator access-entry associate-policy --principal-arn arn:aws:iam::111122223333:role/developers --policy-arn arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy --access-scope type=cluster`,
 	}

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/iam-authenticator/authenticator/internal/cli"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
@@ -16,10 +16,11 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/identitymapping"
+	"github.com/iam-authenticator/authenticator/pkg/node"
 )
 
 // newBackends returns the sources of mappings that the configuration names.
-func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.Set, error) {
+func newBackends(s config.Server, configFile string, nodes mapper.Nodes, log *zap.Logger) (*backend.Set, error) {
 	var first []mapper.Mapper
 	if len(s.BootstrapAdmin) > 0 {
 		admin, err := mapper.NewBootstrapAdmin(s.BootstrapAdmin, time.Now())
@@ -33,7 +34,7 @@ func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.
 		Modes:      s.BackendMode,
 		First:      first,
 		Make:       func(name string) (backend.Runner, error) { return newBackend(name, s, configFile, cluster, log) },
-		Chain:      mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(s)},
+		Chain:      chainOptions(s, nodes),
 		ModeFile:   s.DynamicBackendModePath,
 		CheckModes: s.CheckBackends,
 		Log:        log,
@@ -68,18 +69,29 @@ func newBackend(name string, s config.Server, configFile string, cluster func() 
 
 // clusterConfig says how to reach the API server.
 func clusterConfig(s config.Server) (*rest.Config, error) {
-	var c *rest.Config
-	var err error
-	if s.Kubeconfig == "" && s.Master == "" {
-		c, err = rest.InClusterConfig()
-	} else {
-		c, err = clientcmd.BuildConfigFromFlags(s.Master, s.Kubeconfig)
+	return cli.ClusterConfig(s.Master, s.Kubeconfig, userAgent())
+}
+
+// newNodes returns what asks EC2 and IAM about nodes as the configuration says.
+func newNodes(s config.Server, o node.Options) *node.Resolver {
+	o.Load = node.Loader(node.LoadOptions{RoleARN: s.EC2DescribeInstancesRoleARN, SourceARN: s.SourceARN})
+	o.UserAgent = userAgent()
+	o.Rate, o.Burst = float64(s.EC2DescribeInstancesQPS), s.EC2DescribeInstancesBurst
+	return node.New(o)
+}
+
+// chainOptions are those of the server's chain.
+func chainOptions(s config.Server, nodes mapper.Nodes) mapper.ChainOptions {
+	o := mapper.ChainOptions{Nodes: nodes, ReservedPrefixes: reservedPrefixes(s)}
+	switch s.NodeProof {
+	case "all":
+		o.NodeProof = mapper.ProveAllInstances
+	case "none":
+		o.NodeProof = mapper.ProveNothing
+	default:
+		o.NodeProof = mapper.ProveEC2Nodes
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the way to the API server: %w (give --kubeconfig FILE outside of the cluster)", err)
-	}
-	c.UserAgent = userAgent()
-	return c, nil
+	return o
 }
 
 func reservedPrefixes(s config.Server) map[string][]string {

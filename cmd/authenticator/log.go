@@ -1,16 +1,12 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+
+	"github.com/iam-authenticator/authenticator/internal/cli"
 )
 
 // logger returns the log, which goes to standard error.
@@ -19,72 +15,9 @@ func (g *globals) logger(cmd *cobra.Command) (log *zap.Logger, stop func(), err 
 	if env := os.Getenv(envLogVerbosity); env != "" && !cmd.Flags().Changed("log-verbosity") {
 		verbosity = env
 	}
-	level, err := parseLevel(verbosity)
+	log, stop, err = cli.NewLog(cmd.ErrOrStderr(), g.logFormat, verbosity)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.TimeKey = "time"
-	encoding.MessageKey = "msg"
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	var encoder zapcore.Encoder
-	switch g.logFormat {
-	case "json":
-		encoder = zapcore.NewJSONEncoder(encoding)
-	case "text":
-		encoding.EncodeTime = zapcore.ISO8601TimeEncoder
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoding.ConsoleSeparator = " "
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	default:
-		return nil, nil, usageError{fmt.Errorf("--log-format %q, want text or json", g.logFormat)}
-	}
-	// A writer and no more: to sync standard error is an error, or waits for a disk.
-	writer := zapcore.AddSync(struct{ io.Writer }{cmd.ErrOrStderr()})
-	batched := &zapcore.BufferedWriteSyncer{WS: writer, Size: logBatch, FlushInterval: logDelay}
-	return zap.New(promptCore{zapcore.NewCore(encoder, batched, level)}), func() { _ = batched.Stop() }, nil
-}
-
-// Lines about what went well are written together: one write for each login would
-// cost a good part of what the login does. A crash may lose the last logDelay of them.
-const (
-	logBatch = 64 << 10 // bytes
-	logDelay = 100 * time.Millisecond
-)
-
-// promptCore writes warnings and errors, and all before them, at once.
-type promptCore struct{ zapcore.Core }
-
-func (c promptCore) With(fields []zapcore.Field) zapcore.Core { return promptCore{c.Core.With(fields)} }
-
-func (c promptCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
-		return checked.AddCore(e, c)
-	}
-	return checked
-}
-
-func (c promptCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	err := c.Core.Write(e, fields)
-	if e.Level >= zapcore.WarnLevel {
-		err = errors.Join(err, c.Sync())
-	}
-	return err
-}
-
-// parseLevel accepts the level names of aws-iam-authenticator too.
-func parseLevel(s string) (zapcore.Level, error) {
-	switch strings.ToLower(s) {
-	case "trace", "debug":
-		return zapcore.DebugLevel, nil
-	case "info":
-		return zapcore.InfoLevel, nil
-	case "warn", "warning":
-		return zapcore.WarnLevel, nil
-	case "error", "fatal", "panic":
-		return zapcore.ErrorLevel, nil
-	default:
-		return 0, fmt.Errorf("log verbosity %q, want debug, info, warn or error", s)
-	}
+	return log, stop, nil
 }

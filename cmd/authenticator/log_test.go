@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/iam-authenticator/authenticator/internal/cli"
 )
 
 // writes records what is written, write by write.
@@ -46,10 +48,10 @@ func TestGrantsAreLoggedTogetherAndWarningsAtOnce(t *testing.T) {
 		if len(w.all()) != 0 {
 			t.Errorf("written at once: %q", w.all())
 		}
-		time.Sleep(logDelay + time.Millisecond)
+		time.Sleep(cli.LogDelay + time.Millisecond)
 		synctest.Wait()
 		if len(w.all()) != 1 || strings.Count(w.all()[0], "granted") != 3 || strings.Contains(w.all()[0], "no one") {
-			t.Errorf("after %s: %q, want three lines in one write", logDelay, w.all())
+			t.Errorf("after %s: %q, want three lines in one write", cli.LogDelay, w.all())
 		}
 		log.Info("before")
 		log.Warn("careful")

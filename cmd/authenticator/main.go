@@ -44,6 +44,9 @@ func run(ctx context.Context, std streams, args []string) int {
 	root := newRootCommand(std, runServer)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if e, ok := errors.AsType[exitError](err); ok {
+		return e.code
+	}
 	if _, told := errors.AsType[toldError](err); err != nil && !told {
 		fmt.Fprintln(std.err, "Error:", redact.Text(err.Error()))
 		if e, ok := errors.AsType[*reason.Error](err); ok && e.Code.Hint() != "" {

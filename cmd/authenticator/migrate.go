@@ -108,7 +108,7 @@ func (f *migrateFlags) check() error {
 	case f.remove && f.from != migrate.AWSAuth:
 		mistake = "--remove is for --from aws-auth; IAMIdentityMapping objects go with kubectl delete"
 	case f.approve && f.options.MastersAsPolicy && !f.force:
-		mistake = "--masters-as-policy takes the group system:masters away, and this version does not enforce the policy that comes in its place: people would lose their rights as administrators. Give --force if something else enforces it"
+		mistake = "--masters-as-policy takes the group system:masters away, and the policy in its place gives rights only where 'authenticator controller' runs: without it, people would lose their rights as administrators. Give --force if it runs"
 	default:
 		return nil
 	}

@@ -77,10 +77,11 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 	// The commands that cobra adds are as strict about arguments as ours.
 	root.InitDefaultCompletionCmd()
 	takeNoArgs(root)
-	root.AddCommand( // behind takeNoArgs, as they take files
+	root.AddCommand( // behind takeNoArgs, as they take files or flags of another program
 		newAuditCommand(g, std),
 		newLintCommand(g, std),
 		newExplainCommand(g, std),
+		newControllerCommand(std),
 	)
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"})

@@ -3,10 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/iam-authenticator/authenticator/internal/cli"
 )
 
 // version and commit are set when a release is linked (-ldflags -X).
@@ -15,31 +15,7 @@ var (
 	commit  string
 )
 
-// build describes this binary.
-type build struct {
-	Version   string `json:"version"`
-	Commit    string `json:"commit"`
-	GoVersion string `json:"goVersion"`
-	Platform  string `json:"platform"`
-}
-
-func buildInfo() build {
-	b := build{Version: version, Commit: commit, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if b.Version == "" {
-			b.Version = info.Main.Version
-		}
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" && b.Commit == "" {
-				b.Commit = setting.Value
-			}
-		}
-	}
-	if b.Version == "" {
-		b.Version = "(devel)"
-	}
-	return b
-}
+func buildInfo() cli.Build { return cli.BuildInfo(version, commit) }
 
 // userAgent names the program to AWS.
 func userAgent() string { return "authenticator/" + buildInfo().Version }

@@ -102,7 +102,7 @@ type builder struct {
 }
 
 // programs are what is in the image, in its root directory.
-var programs = []string{"authenticator"}
+var programs = []string{"authenticator", "authenticator-controller"}
 
 func (b builder) build(ctx context.Context, arch string) (v1.Image, error) {
 	dir, err := os.MkdirTemp("", "image-")

@@ -8,12 +8,14 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // entry is one entry of a source as it says itself, whether it is in force or not.
@@ -143,7 +145,8 @@ func (s *source) addObjects(o objects) {
 	for _, item := range o.items {
 		var object struct {
 			Metadata struct {
-				Name string `json:"name"`
+				Name string    `json:"name"`
+				UID  types.UID `json:"uid"`
 			} `json:"metadata"`
 			Spec struct {
 				v1alpha1.AccessEntrySpec
@@ -166,6 +169,9 @@ func (s *source) addObjects(o objects) {
 			e.Username = cmp.Or(e.Username, username)
 			if len(e.Groups) == 0 {
 				e.Groups = groups
+			}
+			if len(spec.AccessPolicies) > 0 {
+				e.PolicyGroup = policy.Group(object.Metadata.Name, object.Metadata.UID)
 			}
 		}
 		s.entries = append(s.entries, e)

@@ -12,6 +12,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // Status says what an entry is worth.
@@ -56,11 +57,12 @@ type ListEntry struct {
 	Username                    string       `json:"username,omitempty"`
 	Groups                      []string     `json:"groups,omitempty"`
 	Policies                    []ListPolicy `json:"policies,omitempty"`
-	Type                        string       `json:"type,omitempty"` // of an access entry
+	PolicyGroup                 string       `json:"policyGroup,omitempty"` // which the policies are bound to
+	Type                        string       `json:"type,omitempty"`        // of an access entry
 	SessionNamePattern          string       `json:"sessionNamePattern,omitempty"`
 	UserID                      string       `json:"userID,omitempty"`
 	RequireTemporaryCredentials bool         `json:"requireTemporaryCredentials,omitempty"`
-	Admin                       bool         `json:"admin,omitempty"` // one of the groups is known to be bound to cluster-admin
+	Admin                       bool         `json:"admin,omitempty"` // by a group that is known to be bound to cluster-admin, or by a policy
 	Status                      Status       `json:"status"`
 	Why                         string       `json:"why,omitempty"` // it is not in force
 	Warnings                    []string     `json:"warnings,omitempty"`
@@ -112,7 +114,7 @@ func (s *Sources) row(i int, e *entry) ListEntry {
 	source := s.list[i]
 	row := ListEntry{
 		Principal: e.arn(), Account: e.account != "", Source: source.Name(), Entry: source.place(e.Source),
-		Username: e.Username, Groups: e.Groups, Type: e.typ, SessionNamePattern: e.SessionNamePattern, UserID: e.UserID,
+		Username: e.Username, Groups: e.Groups, PolicyGroup: e.PolicyGroup, Type: e.typ, SessionNamePattern: e.SessionNamePattern, UserID: e.UserID,
 		RequireTemporaryCredentials: e.RequireTemporaryCredentials, Warnings: e.warnings,
 		Admin: slices.ContainsFunc(e.Groups, func(g string) bool { return slices.Contains(s.admins, g) || g == "system:masters" }),
 	}
@@ -121,6 +123,7 @@ func (s *Sources) row(i int, e *entry) ListEntry {
 	}
 	for _, p := range e.policies {
 		row.Policies = append(row.Policies, listPolicy(p))
+		row.Admin = row.Admin || isAdmin(listPolicy(p))
 	}
 	row.Status, row.Why = s.status(i, e)
 	if row.Status == Replaced {
@@ -131,6 +134,12 @@ func (s *Sources) row(i int, e *entry) ListEntry {
 
 func listPolicy(p v1alpha1.AccessPolicy) ListPolicy {
 	return ListPolicy{ARN: p.PolicyARN, Scope: string(p.AccessScope.Type), Namespaces: p.AccessScope.Namespaces}
+}
+
+// isAdmin tells whether the policy lets everything be done.
+func isAdmin(p ListPolicy) bool {
+	name, err := policy.ParseARN(p.ARN)
+	return err == nil && name == policy.ClusterAdmin && p.Scope == string(v1alpha1.ScopeCluster)
 }
 
 // status says what an entry of the source with a number is worth: it asks the
@@ -186,8 +195,8 @@ func (s *Sources) login(id iam.Identity, as func(*source) mapper.Mapper) (mapper
 		mappers[i] = as(source)
 	}
 	o := s.chain
-	if o.NodeNames != nil {
-		o.NodeNames = trial.Nodes{} // which knows the instance that is made up, too
+	if o.Nodes != nil {
+		o.Nodes = trial.Nodes{} // which knows the instance that is made up, too
 	}
 	return mapper.NewChain(mappers, o).Map(context.Background(), id)
 }

@@ -124,7 +124,8 @@ func (l List) WriteTable(w io.Writer) error {
 func (l List) WriteWide(w io.Writer) error {
 	rows := table{{"PRINCIPAL", "SOURCE", "USERNAME", "GROUPS", "POLICIES", "TYPE", "SESSION PATTERN", "USER ID", "ENTRY", "STATUS", "WHY"}}
 	for _, e := range l.Entries {
-		rows = append(rows, []string{principal(e), e.Source, e.Username, l.groups(e), policies(e),
+		groups := strings.Join(append(nonEmpty(l.groups(e)), nonEmpty(e.PolicyGroup)...), ",")
+		rows = append(rows, []string{principal(e), e.Source, e.Username, groups, policies(e),
 			e.Type, e.SessionNamePattern, e.UserID, e.Entry, string(e.Status), strings.Join(append(nonEmpty(e.Why), e.Warnings...), "; ")})
 	}
 	var b strings.Builder
@@ -197,13 +198,17 @@ func (l List) groups(e ListEntry) string {
 	return strings.Join(shown, ",")
 }
 
-// policies shows the names of policies, with their namespaces.
+// policies shows the names of policies, with their namespaces, and marks those of
+// cluster administrators.
 func policies(e ListEntry) string {
 	var shown []string
 	for _, p := range e.Policies {
 		name := p.ARN[strings.LastIndexByte(p.ARN, '/')+1:]
 		if len(p.Namespaces) > 0 {
 			name += "(" + strings.Join(p.Namespaces, ",") + ")"
+		}
+		if isAdmin(p) {
+			name += "*"
 		}
 		shown = append(shown, name)
 	}

@@ -36,7 +36,7 @@ const (
 	noGroups         = onlyStandard + " The other types have groups of their own."
 	noPolicies       = `This operation can only be performed on Access Entries with a type of "STANDARD" or "EC2".`
 	idAlphabet       = "The principalID must consist of ASCII letters and digits, such as AROAEXAMPLEID: leave out the colon and the session name if there is one."
-	placeholders     = "have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}."
+	placeholders     = "have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}."
 	colonInName      = "The username must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose how their name begins."
 	colonInGroup     = "The kubernetes group name must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose their groups."
 	wantPolicy       = "The specified policyArn is invalid. Want one such as arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy."
@@ -170,7 +170,7 @@ func Cases() []Case {
 	// Usernames. Groups have the same rules, but for the reserved names.
 	for _, name := range []string{
 		"alice", "alice@example.com", "a b", "Ünïcode 名前 😀", "jo:hn{{SessionName}}", "team:{{SessionName}}", "team:{{SessionNameRaw}}",
-		"{{AccountID}}", "{{AccountID}}:{{SessionName}}", "{{AccessKeyID}}", "n:{{EC2PrivateDNSName}}", "{{EC2PrivateDNSName}}",
+		"{{AccountID}}", "{{AccountID}}:{{SessionName}}", "{{AccessKeyID}}", "n:{{EC2PrivateDNSName}}", "{{EC2PrivateDNSName}}", "n:{{EC2InstanceID}}", "{{EC2InstanceID}}",
 		"a:{{SessionName}}{{SessionName}}", "{{AccountID}}{{AccessKeyID}}:", ":{{SessionName}}",
 		"arn:aws:sts::111122223333:assumed-role/Admins/{{SessionName}}", "System:masters", "EKS:a", "SYSTEM:a", " system:a", "asystem:a",
 		"system", "eks", "systems:a", "iamb:a", strings.Repeat("u", 1024), strings.Repeat("ü", 512),
@@ -189,9 +189,16 @@ func Cases() []Case {
 			}
 		}
 	}
+	for _, name := range []string{"iam-authenticator.dev", "iam-authenticator.de:v", "a:iam-authenticator.dev:", " iam-authenticator.dev:", "iam-authenticator.dev.:a"} {
+		accept("username "+name, text(role+", username", name))
+		accept("group "+name, list(role+", kubernetesGroups", name))
+	}
 	names := func(name, value, problem string) {
 		refuse("username: "+name, text(role+", username", value), "username", "The username must "+problem)
 		refuse("group: "+name, list(role+", kubernetesGroups", value), "kubernetesGroups[0]", "The kubernetes group name must "+problem)
+	}
+	for _, v := range []string{"iam-authenticator.dev:", "iam-authenticator.dev:access-entry:a:b", "IAM-Authenticator.DEV:a", "iam-authenticator.dev:{{SessionName}}"} {
+		names("our own prefix in "+v, v, "not begin with iam-authenticator.dev: in any letter case.")
 	}
 	names("blank", "  ", "not be blank.")
 	names("blank in Unicode", "\u3000\u2003", "not be blank.")

@@ -39,7 +39,7 @@ func document(t *testing.T, name string) Document {
 }
 
 // planned are pages that have a place in the index before they are there.
-var planned = []string{"docs/install.md", "docs/access-policies.md", "docs/access-controller.md", "docs/nodes.md", "docs/alerts.md"}
+var planned = []string{"docs/install.md"}
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	all := repository(t)

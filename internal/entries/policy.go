@@ -7,6 +7,7 @@ import (
 
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // Policy is an access policy that AWS documents:
@@ -21,26 +22,22 @@ type Policy struct {
 // name.
 func Policies() []Policy {
 	return []Policy{
-		{"AmazonEKSClusterAdminPolicy", "cluster-admin", "everything"},
-		{"AmazonEKSAdminPolicy", "admin", "what edit allows, and managing roles and role bindings"},
-		{"AmazonEKSEditPolicy", "edit", "what view allows, reading secrets, and changing workloads, services and configuration"},
-		{"AmazonEKSViewPolicy", "view", "reading most built-in resources, but no secrets, roles and role bindings"},
-		{"AmazonEKSAdminViewPolicy", "admin-view", "reading all resources, secrets too"},
-		{"AmazonEKSSecretReaderPolicy", "secret-reader", "reading secrets"},
+		{policy.ClusterAdmin, "cluster-admin", "everything"},
+		{policy.Admin, "admin", "what edit allows, and managing roles and role bindings"},
+		{policy.Edit, "edit", "what view allows, reading secrets, and changing workloads, services and configuration"},
+		{policy.View, "view", "reading most built-in resources, but no secrets, roles and role bindings"},
+		{policy.AdminView, "admin-view", "reading all resources, secrets too"},
+		{policy.SecretReader, "secret-reader", "reading secrets"},
 	}
 }
 
 // ARN returns the ARN of the policy in a partition.
-func (p Policy) ARN(partition string) string {
-	return "arn:" + partition + policyInfix + p.Name
-}
+func (p Policy) ARN(partition string) string { return v1alpha1.PolicyARN(partition, p.Name) }
 
-// policyInfix stands in the ARN of an access policy between partition and name.
-const policyInfix = ":eks::aws:cluster-access-policy/"
-
-// PolicyName returns the name in the ARN of an access policy.
+// PolicyName returns the name in the ARN of an access policy, and any other text as it
+// is.
 func PolicyName(arn string) string {
-	if _, name, ok := strings.Cut(arn, policyInfix); ok {
+	if name, err := policy.ParseARN(arn); err == nil {
 		return name
 	}
 	return arn
@@ -57,7 +54,7 @@ func PolicyARN(text, partition string) (arn string, known bool, err error) {
 	})
 	if !strings.HasPrefix(text, "arn:") {
 		if i < 0 {
-			return "", false, fmt.Errorf("policy %q is not known%s; give the ARN of one that AWS added since", text, suggest.DidYouMean(text, policyWords()))
+			return "", false, fmt.Errorf("policy %q is not known%s; give the ARN of any other", text, suggest.DidYouMean(text, policyWords()))
 		}
 		return policies[i].ARN(partition), true, nil
 	}
@@ -117,12 +114,12 @@ func ParseScope(text string) (scope v1alpha1.AccessScope, err error) {
 // Associate gives the entry a policy within a scope, in place of the scope that it
 // had.
 func Associate(e *v1alpha1.AccessEntry, policyARN string, scope v1alpha1.AccessScope) {
-	policy := v1alpha1.AccessPolicy{PolicyARN: policyARN, AccessScope: scope}
+	associated := v1alpha1.AccessPolicy{PolicyARN: policyARN, AccessScope: scope}
 	if i := indexPolicy(e, policyARN); i >= 0 {
-		e.Spec.AccessPolicies[i] = policy
+		e.Spec.AccessPolicies[i] = associated
 		return
 	}
-	e.Spec.AccessPolicies = append(e.Spec.AccessPolicies, policy)
+	e.Spec.AccessPolicies = append(e.Spec.AccessPolicies, associated)
 }
 
 // Disassociate takes a policy from the entry. It is an error if the entry has none

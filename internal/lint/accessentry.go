@@ -16,6 +16,8 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
+	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
 // isOurs tells whether an API version is of our group or was meant to be. There are
@@ -111,7 +113,7 @@ func validation(err *field.Error, arn string) (rule ID, message, suggestion stri
 
 // accessMapping looks at what an entry without mistakes does.
 func (c *checker) accessMapping(t *text, spec *yaml.Node, a v1alpha1.AccessEntry, entry string) {
-	e := mapper.Entry{Source: mapper.Source{ARN: a.Spec.PrincipalARN, Index: -1}, UserID: a.Spec.PrincipalID}
+	e := mapper.Entry{Source: mapper.Source{ARN: a.Spec.PrincipalARN, Index: -1}, UserID: a.Spec.PrincipalID, Node: accessentry.NodeKind(a.Spec.Type)}
 	e.Username, e.Groups = a.Defaults()
 	if a.Spec.Username != "" {
 		e.Username = a.Spec.Username
@@ -132,6 +134,13 @@ func (c *checker) accessMapping(t *text, spec *yaml.Node, a v1alpha1.AccessEntry
 	}
 	l.entry = e
 	c.doubts(l)
+	for i, p := range a.Spec.AccessPolicies {
+		// Of a good entry, whose ARNs are checked.
+		if name, _ := policy.ParseARN(p.PolicyARN); policy.CheckName(name) != nil {
+			c.report(unknownPolicy, t.of(nodeAt(spec, fmt.Sprintf("accessPolicies[%d].policyARN", i))), Finding{
+				Message: policy.CheckName(name).Error(), Principal: e.Source.ARN, Entry: entry})
+		}
+	}
 	index, _ := mapper.NewIndex([]*mapper.Mapping{m}, nil)
 	l.entry.Source.Section, l.entry.Source.Index = "", 0
 	c.trialOf(source{kind: "AccessEntry", reserved: c.options.ReservedPrefixes}, index, l)

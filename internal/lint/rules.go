@@ -49,6 +49,7 @@ const (
 	mixedPartitions    ID = "mixed-partitions"
 	unboundGroup       ID = "unbound-group"
 	shadowed           ID = "shadowed"
+	unknownPolicy      ID = "unknown-policy"
 
 	rolePath        ID = "role-path"
 	wholeAccount    ID = "whole-account"
@@ -86,7 +87,7 @@ var rules = [...]Rule{
 	{permissionSet, Error, "A permission set is not one of IAM Identity Center."},
 	{placeholder, Error, "A placeholder is unknown or not closed."},
 	{systemSessionName, Error, "A session name right behind system: lets callers choose a name of Kubernetes' own."},
-	{invalidName, Error, "A username or group is empty, too long, or has invisible characters."},
+	{invalidName, Error, "A username or group is empty, too long, reserved for access policies, or has invisible characters."},
 	{invalidEntry, Error, "The server refuses the entry for another reason."},
 	{neverMaps, Error, "The entry can be read, but every login by it fails."},
 	{otherPartition, Error, "A principal is not in the partition that the server is for."},
@@ -109,6 +110,7 @@ var rules = [...]Rule{
 	{mixedPartitions, Warning, "A principal is in another partition than most, and a server is for one."},
 	{unboundGroup, Warning, "No binding of the cluster names the group, so it gives no rights."},
 	{shadowed, Warning, "An access entry without groups and policies hides a mapping in aws-auth."},
+	{unknownPolicy, Warning, "No ClusterRole can hold the rules of the access policy, so it gives no rights."},
 
 	{rolePath, Info, "A role's ARN has a path, with which it works here but not in aws-iam-authenticator."},
 	{wholeAccount, Info, "Everybody in an account gets in, under the name of the ARN."},

@@ -63,7 +63,7 @@ func eksRow(e eks.AccessEntry, policies []eks.AssociatedPolicy) Row {
 		})
 	}
 	if len(policies) > 0 {
-		row.Notes = append(row.Notes, "this version keeps the access policies and does not enforce them")
+		row.Notes = append(row.Notes, "for the access policies, 'authenticator controller' must run")
 	}
 	entry, err := entries.NewEntry(spec)
 	if err != nil {

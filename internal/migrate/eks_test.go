@@ -71,7 +71,7 @@ func TestEKSBecomesManifests(t *testing.T) {
 	if r := p.Rows[3]; r.Outcome != Left || !strings.Contains(r.Why, "HYPERPOD_LINUX") {
 		t.Errorf("%+v", r)
 	}
-	if r := p.Rows[0]; len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "does not enforce") {
+	if r := p.Rows[0]; len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "must run") {
 		t.Errorf("%+v", r)
 	}
 	var out bytes.Buffer

@@ -133,12 +133,20 @@ type Server struct {
 	// loopback address.
 	Profiling bool `yaml:"profiling"`
 
-	// Keys of aws-iam-authenticator for parts that this version doesn't have yet.
-	// They are accepted and named in a warning: see Config.Unused.
+	// NodeProof is which nodes must prove to be the EC2 instance that their session is
+	// named after: none, accessEntries or all. Default accessEntries.
+	NodeProof string `yaml:"nodeProof"`
+	// EC2DescribeInstancesRoleARN is the role to assume to ask EC2 and IAM about nodes. If it
+	// is empty, none is.
 	EC2DescribeInstancesRoleARN string `yaml:"ec2DescribeInstancesRoleARN"`
-	SourceARN                   string `yaml:"sourceARN"`
-	EC2DescribeInstancesQPS     int    `yaml:"ec2DescribeInstancesQps"`
-	EC2DescribeInstancesBurst   int    `yaml:"ec2DescribeInstancesBurst"`
+	// SourceARN is the ARN of the cluster, sent with its account when that role is assumed
+	// (x-amz-source-arn, x-amz-source-account), for conditions in its trust policy.
+	SourceARN string `yaml:"sourceARN"`
+	// EC2DescribeInstancesQPS is the number of calls to EC2 and IAM per second, of 100
+	// instances each at most. Default 15.
+	EC2DescribeInstancesQPS int `yaml:"ec2DescribeInstancesQps"`
+	// EC2DescribeInstancesBurst is the number of calls at once after a pause. Default 5.
+	EC2DescribeInstancesBurst int `yaml:"ec2DescribeInstancesBurst"`
 }
 
 // STSEmulator is where an STS emulator is and what its certificate is checked
@@ -235,6 +243,7 @@ func Default() Config {
 		HealthPort:                21363,
 		StateDir:                  "/var/aws-iam-authenticator",
 		GenerateKubeconfig:        "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml",
+		NodeProof:                 "accessEntries",
 		EC2DescribeInstancesQPS:   15,
 		EC2DescribeInstancesBurst: 5,
 	}}

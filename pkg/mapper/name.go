@@ -28,6 +28,16 @@ func reservedPrefix(name string) (string, bool) {
 	return "", false
 }
 
+// ownPrefix begins the groups of access entries with policies, which nobody else can
+// be given: no mapping has a name with it, spelled out or not.
+const ownPrefix = "iam-authenticator.dev:"
+
+// isOwn tells whether a name begins with ownPrefix, in any letter case: whoever reads
+// logs and bindings must not be misled either.
+func isOwn(name string) bool {
+	return len(name) >= len(ownPrefix) && strings.EqualFold(name[:len(ownPrefix)], ownPrefix)
+}
+
 // checkName checks a username or group. Its error goes behind the name of what was
 // checked: "is empty".
 func checkName(name string) error {

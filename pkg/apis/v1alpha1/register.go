@@ -9,6 +9,10 @@ import (
 // GroupName is the name of the API group.
 const GroupName = "iam-authenticator.dev"
 
+// ReservedPrefix begins names that nobody can be given: those of the groups of access
+// entries with policies. It is reserved in any letter case.
+const ReservedPrefix = GroupName + ":"
+
 // SchemeGroupVersion is the group and version of the types in this package.
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 

@@ -182,8 +182,11 @@ func validateName(name, what, choice string, path *field.Path) (errs field.Error
 	if strings.ContainsFunc(name, isControl) || !utf8.ValidString(name) {
 		refuse("not have control characters.")
 	}
+	if len(name) >= len(ReservedPrefix) && strings.EqualFold(name[:len(ReservedPrefix)], ReservedPrefix) {
+		refuse("not begin with " + ReservedPrefix + " in any letter case.")
+	}
 	if !hasKnownPlaceholders(name) {
-		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.")
+		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}.")
 	}
 	// A session called system would make system:masters of {{SessionName}}:masters.
 	if before, _, found := strings.Cut(name, "{{SessionName"); found && !strings.Contains(before, ":") {
@@ -207,7 +210,7 @@ func hasKnownPlaceholders(text string) bool {
 			return true
 		}
 		name, rest, closed := strings.Cut(after, "}}")
-		if !closed || !slices.Contains([]string{"AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName"}, name) {
+		if !closed || !slices.Contains([]string{"AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName", "EC2InstanceID"}, name) {
 			return false
 		}
 		text = rest
@@ -229,7 +232,6 @@ func validatePolicies(policies []AccessPolicy, path *field.Path) (errs field.Err
 	return errs
 }
 
-// validatePolicyARN checks the form alone: AWS adds policies.
 func validatePolicyARN(arn string, path *field.Path) field.ErrorList {
 	if arn == "" {
 		return field.ErrorList{field.Required(path, "")}
@@ -237,14 +239,29 @@ func validatePolicyARN(arn string, path *field.Path) field.ErrorList {
 	if utf8.RuneCountInString(arn) > maxPolicyARN {
 		return field.ErrorList{field.TooLong(path, arn, maxPolicyARN)}
 	}
-	rest, isARN := strings.CutPrefix(arn, "arn:")
-	partition, name, isPolicy := strings.Cut(rest, ":eks::aws:cluster-access-policy/")
-	_, known := iam.LookupPartition(partition)
-	if !isARN || !isPolicy || !known || name == "" || len(name) > maxPolicyName || !consistsOf(name, iamName) {
+	if _, _, err := ParsePolicyARN(arn); err != nil {
 		return field.ErrorList{field.Invalid(path, arn,
 			"The specified policyArn is invalid. Want one such as arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy.")}
 	}
 	return nil
+}
+
+// policyInfix stands in the ARN of an access policy between partition and name.
+const policyInfix = ":eks::aws:cluster-access-policy/"
+
+// PolicyARN returns the ARN of an access policy with a name in a partition.
+func PolicyARN(partition, name string) string { return "arn:" + partition + policyInfix + name }
+
+// ParsePolicyARN returns the partition and the name in the ARN of an access policy. It
+// checks the form alone: AWS and operators add policies.
+func ParsePolicyARN(arn string) (partition, name string, err error) {
+	rest, isARN := strings.CutPrefix(arn, "arn:")
+	partition, name, isPolicy := strings.Cut(rest, policyInfix)
+	_, known := iam.LookupPartition(partition)
+	if !isARN || !isPolicy || !known || name == "" || len(name) > maxPolicyName || !consistsOf(name, iamName) {
+		return "", "", fmt.Errorf("%q is not the ARN of an access policy, want one such as arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy", arn)
+	}
+	return partition, name, nil
 }
 
 func validateScope(s AccessScope, path *field.Path) (errs field.ErrorList) {

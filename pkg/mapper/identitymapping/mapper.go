@@ -69,13 +69,13 @@ type spec struct {
 	Groups   []string `json:"groups"`
 }
 
-// entry returns the mapping that a spec says. Reserved names are allowed where they
+// entry returns the mapping that the spec of an object says. Reserved names are allowed where they
 // are spelled out, as people of the original rely on system:masters and
 // system:node:{{EC2PrivateDNSName}}.
-func entry(data []byte) (e mapper.Entry, arn string, err error) {
+func entry(o *objects.Object) (e mapper.Entry, arn string, err error) {
 	var s spec
-	if err := objects.Decode(data, &s); err != nil {
-		return e, objects.Text(data, "arn"), err
+	if err := objects.Decode(o.Spec, &s); err != nil {
+		return e, objects.Text(o.Spec, "arn"), err
 	}
 	switch {
 	case s.ARN == "":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/internal/objects"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/internal/objects/objectstest"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
@@ -97,6 +98,8 @@ func TestMapperFollowsObjects(t *testing.T) {
 	is("one", "dev:alice-example.com system:masters")
 	s.Delete("a")
 	is("one", "EntryInvalid")
+	s.Put("ours", 1, specOf("role/two", "two", "iam-authenticator.dev:access-entry:a:b"))
+	is("two", "EntryInvalid")
 	if s.Patches() != 0 {
 		t.Error("the original's objects are written to")
 	}
@@ -151,7 +154,7 @@ func TestEntry(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			e, _, err := entry([]byte(c.spec))
+			e, _, err := entry(&objects.Object{Spec: []byte(c.spec)})
 			if c.err != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), c.err) {
 					t.Errorf("error %v, want %q", err, c.err)

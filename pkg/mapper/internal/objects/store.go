@@ -19,10 +19,10 @@ import (
 type Kind struct {
 	// Name is the kind in problems and logs, such as "AccessEntry".
 	Name string
-	// Entry returns the mapping that a spec says, without its source. The ARN is
-	// the principal as written there, also if there is an error, which says what is
-	// wrong with the spec and what was expected.
-	Entry func(spec []byte) (e mapper.Entry, arn string, err error)
+	// Entry returns the mapping that an object says, without its source, from its
+	// name, UID and spec alone. The ARN is the principal as written in the spec, also
+	// if there is an error, which says what is wrong with it and what was expected.
+	Entry func(o *Object) (e mapper.Entry, arn string, err error)
 	// Reported reads a status. It may be nil.
 	Reported func(status []byte) Reported
 	// Changed is told what became of an object, whenever it, its status or its
@@ -274,7 +274,7 @@ func (s *Store) compile(o *Object) *record {
 	// kept alive by them.
 	r := &record{name: o.Name, uid: string(o.UID), created: o.CreationTimestamp.Unix()}
 	source := mapper.Source{Section: s.kind.Name + "/" + o.Name, Index: -1}
-	e, arn, err := s.kind.Entry(o.Spec)
+	e, arn, err := s.kind.Entry(o)
 	source.ARN = shorten(arn)
 	if err == nil {
 		e.Source = source

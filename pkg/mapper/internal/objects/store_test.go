@@ -29,9 +29,9 @@ type testSpec struct {
 	Username string `json:"username"`
 }
 
-func testEntry(data []byte) (e mapper.Entry, arn string, err error) {
+func testEntry(o *Object) (e mapper.Entry, arn string, err error) {
 	var s testSpec
-	if err := Decode(data, &s); err != nil {
+	if err := Decode(o.Spec, &s); err != nil {
 		return e, "", err
 	}
 	e.Username = s.Username
@@ -246,7 +246,7 @@ func TestStoreReadsSpecOnceForEachGeneration(t *testing.T) {
 	read, told := 0, 0
 	s := NewStore(Kind{
 		Name:     "Test",
-		Entry:    func(spec []byte) (mapper.Entry, string, error) { read++; return testEntry(spec) },
+		Entry:    func(o *Object) (mapper.Entry, string, error) { read++; return testEntry(o) },
 		Reported: func(status []byte) Reported { return Reported{Sum: uint64(len(status))} },
 		Changed:  func(v Verdict) { told++ },
 	}, zap.NewNop())

@@ -277,8 +277,8 @@ func TestEntriesAreKeptWhole(t *testing.T) {
 		case v.Type() == reflect.TypeFor[*reason.Error]():
 			v.Set(reflect.ValueOf(reason.New(reason.CredentialsInvalid, "no such key")))
 		case v.Kind() == reflect.Struct:
-			for i := range v.NumField() {
-				fill(v.Field(i))
+			for _, field := range v.Fields() {
+				fill(field)
 			}
 		case v.Kind() == reflect.String:
 			v.SetString(strings.Repeat("é", n))
