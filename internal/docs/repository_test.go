@@ -243,6 +243,32 @@ func TestConfigurationKeysExist(t *testing.T) {
 	}
 }
 
+// A configuration in a document is one that can be read.
+func TestConfigurationsAreRead(t *testing.T) {
+	found := 0
+	for _, d := range repository(t) {
+		for _, b := range d.Blocks {
+			var text strings.Builder
+			ours := false
+			for _, line := range b.Lines {
+				text.WriteString(line.Text + "\n")
+				ours = ours || strings.HasPrefix(line.Text, "clusterID:") || strings.HasPrefix(line.Text, "server:")
+			}
+			if b.Language != "yaml" || !ours {
+				continue
+			}
+			found++
+			c := config.Default()
+			if err := config.Parse([]byte(text.String()), &c); err != nil {
+				t.Errorf("%s:%d: %v", d.Path, b.Lines[0].Number, err)
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("only %d configurations found", found)
+	}
+}
+
 func TestMetricsExist(t *testing.T) {
 	const namespace = "iam_authenticator_"
 	literal := regexp.MustCompile(`"(?:` + namespace + `)?(_?[a-z][a-z0-9_]*)"`)
