@@ -118,6 +118,9 @@ type Server struct {
 	// loopback address.
 	Profiling bool `yaml:"profiling"`
 
+	// NodeRoleExclusive refuses a proof by a role that others than EC2 may assume. Default
+	// false: the log warns of them.
+	NodeRoleExclusive bool `yaml:"nodeRoleExclusive"`
 	// NodeProof says which nodes must prove to be the EC2 instance that their session is
 	// named after: none, accessEntries or all. Default accessEntries.
 	NodeProof string `yaml:"nodeProof"`
