@@ -174,7 +174,7 @@ func (r *Resolver) judge(ctx context.Context, caller iam.Identity, prove bool, f
 	if err != nil {
 		return "", err
 	}
-	if !slices.ContainsFunc(p.roles, caller.Principal.Same) {
+	if !slices.ContainsFunc(p.roles, caller.Same) {
 		return "", reason.New(reason.InstanceRoleMismatch, "its instance profile %s has %s, but the caller is %s", i.profile, p, caller.CanonicalARN)
 	}
 	if r.exclusive && len(p.others) > 0 {
