@@ -76,6 +76,7 @@ func clusterConfig(s config.Server) (*rest.Config, error) {
 func newNodes(s config.Server, o node.Options) *node.Resolver {
 	o.Load = node.Loader(node.LoadOptions{RoleARN: s.EC2DescribeInstancesRoleARN, SourceARN: s.SourceARN})
 	o.UserAgent = userAgent()
+	o.Exclusive = s.NodeRoleExclusive
 	o.Rate, o.Burst = float64(s.EC2DescribeInstancesQPS), s.EC2DescribeInstancesBurst
 	return node.New(o)
 }

@@ -71,6 +71,7 @@ var sections = map[string]string{
 	"server.dynamicfilepath":        "#the-dynamic-file",
 	"server.bootstrapAdmin":         "#break-glass",
 	"server.nodeProof":              "nodes.md#what-is-checked",
+	"server.nodeRoleExclusive":      "nodes.md#what-the-proof-cant-tell",
 	"server.mapRoles":               "#mappings",
 	"server.mapUsers":               "#mappings",
 	"server.mapAccounts":            "#mappings",

@@ -85,6 +85,7 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	dev.bind(flags)
 	completeWords(cmd, "backend-mode", config.BackendMountedFile, config.BackendDynamicFile, config.BackendEKSConfigMap, config.BackendAccessEntry, config.BackendCRD)
 	completeWords(cmd, "authentication-mode", "CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+	flags.BoolVar(&s.NodeRoleExclusive, "node-role-exclusive", s.NodeRoleExclusive, "refuse nodes whose role others than EC2 may assume, instead of warning")
 	completeWords(cmd, "node-proof", config.NodeProofs()...)
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -172,7 +172,7 @@ func checks(m *mapper.Mapping, id iam.Identity, proof mapper.NodeProof) []check 
 
 // nodeCodes are the reasons for which a node is refused.
 var nodeCodes = [...]reason.Code{
-	reason.NotAnInstance, reason.NodeNameRefused, reason.InstanceNotFound, reason.InstanceAccountMismatch, reason.InstanceRoleMismatch,
+	reason.NotAnInstance, reason.NodeNameRefused, reason.InstanceNotFound, reason.InstanceAccountMismatch, reason.InstanceRoleMismatch, reason.NodeRoleShared,
 }
 
 // entrySteps tells what the entry asks for: the code of a refusal says at which step

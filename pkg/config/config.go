@@ -133,6 +133,9 @@ type Server struct {
 	// loopback address.
 	Profiling bool `yaml:"profiling"`
 
+	// NodeRoleExclusive refuses a proof by a role that others than EC2 may assume; else the
+	// log warns of them. Default false.
+	NodeRoleExclusive bool `yaml:"nodeRoleExclusive"`
 	// NodeProof is which nodes must prove to be the EC2 instance that their session is
 	// named after: none, accessEntries or all. Default accessEntries.
 	NodeProof string `yaml:"nodeProof"`

@@ -56,8 +56,10 @@ func profileOf(out getInstanceProfile, arn string) (p profile, err error) {
 			return profile{}, reason.New(reason.EC2Unavailable, "IAM answers with a role that is none: %w", err)
 		}
 		p.roles = append(p.roles, principal)
-		// A policy that can't be read warns of nobody. It decides nothing.
-		others, _ := trusted(role.Policy)
+		others, err := trusted(role.Policy)
+		if err != nil {
+			others = []string{"nobody knows who, as it has no trust policy that can be read"}
+		}
 		p.others = append(p.others, others...)
 	}
 	return p, nil

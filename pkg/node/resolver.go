@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,9 @@ type Options struct {
 	// Trusts, if set, is told who else than EC2 may assume a role in an instance profile,
 	// once it is known and when it changes. It must not block.
 	Trusts func(profile string, others []string)
+	// Exclusive refuses a proof by a role that others than EC2 may assume, or of which that
+	// is not known.
+	Exclusive bool
 	// Panicked, if set, is told of a defect that ended a lookup.
 	Panicked func(value any, stack []byte)
 }
@@ -70,6 +74,7 @@ type Resolver struct {
 	instances *memory[instance]
 	profiles  *memory[profile]
 	gatherer  *gatherer
+	exclusive bool
 	waiting   atomic.Int64
 
 	mu     sync.Mutex
@@ -96,7 +101,7 @@ type profile struct {
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
-	r := &Resolver{caller: newCaller(o), names: newRecent[string](maxKnown), trusts: newRecent[string](maxKnown), tell: o.Trusts}
+	r := &Resolver{caller: newCaller(o), names: newRecent[string](maxKnown), trusts: newRecent[string](maxKnown), tell: o.Trusts, exclusive: o.Exclusive}
 	r.gatherer = newGatherer(r.caller, r.settleInstance)
 	r.instances = newMemory[instance](&r.waiting, &r.caller.ec2, r.gatherer.add, r.gatherer.addRenewal)
 	getProfile := func(arn string, deadline time.Time) { go r.caller.getProfile(arn, deadline, r.settleProfile) }
@@ -169,12 +174,13 @@ func (r *Resolver) judge(ctx context.Context, caller iam.Identity, prove bool, f
 	if err != nil {
 		return "", err
 	}
-	for _, role := range p.roles {
-		if role.Same(caller.Principal) {
-			return i.dnsName, nil
-		}
+	if !slices.ContainsFunc(p.roles, caller.Same) {
+		return "", reason.New(reason.InstanceRoleMismatch, "its instance profile %s has %s, but the caller is %s", i.profile, p, caller.CanonicalARN)
 	}
-	return "", reason.New(reason.InstanceRoleMismatch, "its instance profile %s has %s, but the caller is %s", i.profile, p, caller.CanonicalARN)
+	if r.exclusive && len(p.others) > 0 {
+		return "", reason.New(reason.NodeRoleShared, "others than EC2 may assume %s: %s", caller.CanonicalARN, strings.Join(p.others, ", "))
+	}
+	return i.dnsName, nil
 }
 
 // String names the roles for people.

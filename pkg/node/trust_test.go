@@ -78,6 +78,13 @@ func TestWhoElseMayAssumeTheRoleIsToldOnce(t *testing.T) {
 				told[profile] = append(told[profile], others...)
 			},
 		})
+		strict := New(Options{Load: func(context.Context) (aws.Config, error) { return b.config, nil }, Exclusive: true})
+		if ends := lookUp(t, strict, nodeSession(t, 0), session(t, account, "shared", instanceID(1))); ends[reason.Granted] != 1 || ends[reason.NodeRoleShared] != 1 {
+			t.Errorf("exclusive: %v", ends)
+		}
+		if _, err := strict.PrivateDNSName(t.Context(), session(t, account, "shared", instanceID(1)), false); err != nil {
+			t.Errorf("exclusive, without a proof: %v", err)
+		}
 		for range 3 {
 			if ends := lookUp(t, r, nodeSession(t, 0), session(t, account, "shared", instanceID(1))); ends[reason.Granted] != 2 {
 				t.Fatalf("%v", ends)

@@ -43,6 +43,7 @@ const (
 	InstanceNotFound             Code = "InstanceNotFound"             // EC2 knows no such instance, or it has been terminated
 	InstanceAccountMismatch      Code = "InstanceAccountMismatch"      // the instance is not in the caller's account
 	InstanceRoleMismatch         Code = "InstanceRoleMismatch"         // the instance does not have the caller's role
+	NodeRoleShared               Code = "NodeRoleShared"               // others than EC2 may assume the role of the node
 	NodeNameRefused              Code = "NodeNameRefused"              // not a name that such a node can have
 
 	// Questions that could not be answered.
@@ -120,6 +121,7 @@ var table = [...]info{
 	{InstanceNotFound, Denied, "check that the instance exists in the region and the account of this server, or of ec2DescribeInstancesRoleARN"},
 	{InstanceAccountMismatch, Denied, "check who assumed the role: a node's role is in the account of its instance"},
 	{InstanceRoleMismatch, Denied, "check who assumed the role, and the instance profile of the instance; see nodeProof"},
+	{NodeRoleShared, Denied, "let nobody but EC2 assume the role of nodes; see nodeRoleExclusive"},
 	{NodeNameRefused, Denied, "give the session, or the node, a name that the mapping's type of node has; see docs/nodes.md"},
 	{STSThrottled, Unavailable, "wait; if it lasts, look for a client that makes many tokens"},
 	{STSUnreachable, Unavailable, "check this server's way to the STS endpoint (DNS, routes, proxies)"},
