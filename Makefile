@@ -32,7 +32,7 @@ race: ## Run the fast tests with the race detector; needs a C compiler
 .PHONY: e2e
 e2e: ## Run the stories on a real API server, etcd and kubectl (built the first time, 3 to 7 minutes)
 	$(GO) -C e2e run ./build >/dev/null
-	$(GO) -C e2e test -count=1 ./...
+	$(GO) -C e2e test -count=1 -timeout=40m ./...
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
