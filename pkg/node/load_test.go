@@ -1,6 +1,9 @@
 package node
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +72,22 @@ func TestEC2IsAskedAsTheEnvironmentSays(t *testing.T) {
 				t.Errorf("%s: headers %v", name, h)
 			}
 		}
+	}
+}
+
+func TestNobodyElsesAnswerCounts(t *testing.T) {
+	b := environment(t)
+	b.launch(0, 1)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `<DescribeInstancesResponse><reservationSet><item><ownerId>%s</ownerId><instancesSet><item>
+			<instanceId>%s</instanceId><privateDnsName>%s</privateDnsName></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`,
+			account, instanceID(0), dnsName(7))
+	}))
+	defer elsewhere.Close()
+	b.ec2.SetFault(awstest.Fault{Kind: awstest.FaultRedirect, Status: http.StatusTemporaryRedirect, Location: elsewhere.URL})
+	name, err := New(Options{Load: Loader(LoadOptions{})}).PrivateDNSName(t.Context(), nodeSession(t, 0), false)
+	if name != "" || reason.Of(err) != reason.EC2Unavailable || !strings.Contains(err.Error(), "redirects to") {
+		t.Errorf("got %q, %v", name, err)
 	}
 }
 

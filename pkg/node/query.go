@@ -144,6 +144,9 @@ func (q *query) call(ctx context.Context, action string, params url.Values, out 
 	switch {
 	case err != nil:
 		return &smithyhttp.RequestSendError{Err: err}
+	case response.Request != nil && response.Request.URL.String() != request.URL.String():
+		// The SDK's client follows some redirects, and nobody else's answer counts.
+		return fmt.Errorf("%s redirects to %s: is it AWS?", q.endpoint.Host, response.Request.URL.Host)
 	case len(answer) > maxAnswer:
 		return fmt.Errorf("the answer has more than %d bytes: is %s AWS?", maxAnswer, q.endpoint.Host)
 	case response.StatusCode != http.StatusOK:
