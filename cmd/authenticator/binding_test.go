@@ -173,6 +173,7 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"generate-kubeconfig=/k":                         func(s *config.Server) { s.GenerateKubeconfig = "/k" },
 		"health-address=::1":                             func(s *config.Server) { s.HealthAddress = "::1" },
 		"health-port=2":                                  func(s *config.Server) { s.HealthPort = 2 },
+		"share-ports":                                    func(s *config.Server) { s.SharePorts = true },
 		"kubeconfig-pregenerated":                        func(s *config.Server) { s.KubeconfigPregenerated = true },
 		"cert-file=/c --key-file=/k":                     func(s *config.Server) { s.CertFile, s.KeyFile = "/c", "/k" },
 		"key-file=/k --cert-file=/c":                     func(s *config.Server) { s.CertFile, s.KeyFile = "/c", "/k" },
@@ -200,6 +201,8 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"kubeconfig=/k":                 func(s *config.Server) { s.Kubeconfig = "/k" },
 		"master=https://m":              func(s *config.Server) { s.Master = "https://m" },
 		"ec2-describeInstances-qps=5":   func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
+		"node-role-exclusive":           func(s *config.Server) { s.NodeRoleExclusive = true },
+		"node-proof=all":                func(s *config.Server) { s.NodeProof = "all" },
 		"ec2-describeInstances-burst=6": func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
 	}
 	tested := map[string]bool{"dev": true, "dev-dir": true, "help": true} // not part of the configuration

@@ -195,8 +195,8 @@ func (s *Sources) login(id iam.Identity, as func(*source) mapper.Mapper) (mapper
 		mappers[i] = as(source)
 	}
 	o := s.chain
-	if o.NodeNames != nil {
-		o.NodeNames = trial.Nodes{} // which knows the instance that is made up, too
+	if o.Nodes != nil {
+		o.Nodes = trial.Nodes{} // which knows the instance that is made up, too
 	}
 	return mapper.NewChain(mappers, o).Map(context.Background(), id)
 }
