@@ -62,7 +62,7 @@ var sections = map[string]string{
 	"server.additionalClusterIDs":   "#replacing-a-cluster-id",
 	"server.stsQps":                 "operations.md#calls-to-sts",
 	"server.tokenCache.ttl":         "operations.md#remembered-tokens",
-	"server.sharePorts":            "operations.md#without-losing-a-login",
+	"server.sharePorts":             "operations.md#without-losing-a-login",
 	"server.audit.path":             "audit.md",
 	"server.audit.pseudonymize":     "audit.md#personal-data",
 	"server.stateDir":               "operations.md#certificates",
