@@ -69,6 +69,7 @@ func TestNoLoginIsLost(t *testing.T) {
 	// What the next server is for: without it, some are lost.
 	b.during("the server ends before the next one starts", false, func() {
 		end(server, syscall.SIGTERM)
+		time.Sleep(500 * time.Millisecond) // a container takes longer to start than a process
 		b.startServer("--share-ports")
 		time.Sleep(time.Second)
 	})
