@@ -163,7 +163,11 @@ func TestImage(t *testing.T) {
 			}
 		}
 		for _, program := range programs {
-			cmd := exec.CommandContext(t.Context(), "/"+program, "version")
+			how := "version"
+			if program == "authenticator-controller" {
+				how = "--version"
+			}
+			cmd := exec.CommandContext(t.Context(), "/"+program, how)
 			cmd.Dir, cmd.Env = "/", []string{}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 			out, err := cmd.CombinedOutput()
