@@ -90,18 +90,20 @@ type awsRef struct {
 
 // stsTrouble makes trouble with STS, and ends it:
 //
-//	sts hang|up
+//	sts hang|throttle|up
 //	sts deactivate|activate USER
 func stsTrouble(ts *testscript.TestScript, neg bool, args []string) {
 	aws := ts.Value(awsKey{}).(*awsRef)
 	switch {
 	case !neg && len(args) == 1 && args[0] == "hang":
 		aws.sts.SetFault(awstest.Fault{Kind: awstest.FaultHang})
+	case !neg && len(args) == 1 && args[0] == "throttle":
+		aws.sts.SetFault(awstest.Fault{Kind: awstest.FaultThrottle})
 	case !neg && len(args) == 1 && args[0] == "up":
 		aws.sts.ClearFaults()
 	case !neg && len(args) == 2 && (args[0] == "deactivate" || args[0] == "activate"):
 		ts.Check(aws.sts.SetActive(aws.keys[args[1]], args[0] == "activate"))
 	default:
-		ts.Fatalf("usage: sts hang|up, or sts deactivate|activate USER")
+		ts.Fatalf("usage: sts hang|throttle|up, or sts deactivate|activate USER")
 	}
 }

@@ -24,6 +24,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"apiserver":      apiserver,
 	"serviceaccount": serviceAccount,
 	"sts":            stsTrouble,
+	"monitoring":     monitoring,
 	"ready":          ready,
 	"eventually":     eventually,
 	"expand":         expand,

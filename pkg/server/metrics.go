@@ -28,6 +28,7 @@ type Metrics struct {
 	stsProbes    *prometheus.CounterVec
 	verified     *prometheus.CounterVec
 	breakGlass   prometheus.Counter
+	inFlight     prometheus.Gauge
 	registry     *prometheus.Registry
 
 	// byReason has the series of every reason, looked up once.
@@ -88,6 +89,10 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Namespace: namespace, Name: "break_glass_logins_total",
 			Help: "Logins of bootstrap administrators, who get in whatever the mappings say.",
 		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "logins_in_flight",
+			Help: "Logins that are being decided.",
+		}),
 		registry: prometheus.NewRegistry(),
 		byReason: map[reason.Code]loginSeries{},
 		bySource: map[token.Source]prometheus.Counter{},
@@ -109,7 +114,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	}, []string{"version", "revision", "go_version"})
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 
-	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.stsProbes, m.verified, m.breakGlass, build,
+	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.stsProbes, m.verified, m.breakGlass, m.inFlight, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.Mappers != nil {

@@ -94,6 +94,7 @@ func TestServerMetrics(t *testing.T) {
 		for _, want := range []string{
 			`iam_authenticator_logins_total{outcome="granted",reason="Granted"} 2`,
 			`iam_authenticator_break_glass_logins_total 1`,
+			`iam_authenticator_logins_in_flight 0`,
 			`iam_authenticator_logins_total{outcome="denied",reason="NotMapped"} 1`,
 			`iam_authenticator_logins_total{outcome="rejected",reason="ForeignToken"} 50`,
 			`iam_authenticator_logins_total{outcome="unavailable",reason="STSThrottled"} 0`,
@@ -217,6 +218,9 @@ func TestServerFinishesRequestsInFlight(t *testing.T) {
 	}
 	for b.verify.Stats().Waiting < inFlight {
 		time.Sleep(time.Millisecond)
+	}
+	if _, body := b.get(b.healthURL + "/metrics"); !strings.Contains(body, fmt.Sprintf("\niam_authenticator_logins_in_flight %d\n", inFlight)) {
+		t.Errorf("metrics don't show %d logins in flight", inFlight)
 	}
 	b.stop()
 	for !b.server.stopping.Load() {

@@ -111,6 +111,8 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, bad.text, bad.status)
 		return
 	}
+	h.metrics.inFlight.Inc()
+	defer h.metrics.inFlight.Dec()
 	start := h.now()
 	ctx, cancel := context.WithTimeout(r.Context(), decisionTimeout)
 	defer cancel()
