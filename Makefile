@@ -32,7 +32,7 @@ race: ## Run the fast tests with the race detector; needs a C compiler
 .PHONY: e2e
 e2e: ## Run the stories on a real API server, etcd and kubectl (built the first time, 3 to 7 minutes)
 	$(GO) -C e2e run ./build >/dev/null
-	$(GO) -C e2e test -count=1 ./...
+	$(GO) -C e2e test -count=1 -timeout=40m ./...
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
@@ -48,6 +48,7 @@ bench: ## Run the benchmarks, and measure what a token costs kubectl and a login
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
 	$(GO) run ./bench/startup
 	$(GO) run ./bench/login -plot docs/img/logins.svg
+	$(GO) run ./bench/nodes
 
 .PHONY: lint
 lint: ## Check style, generated files, dependencies and known vulnerabilities
@@ -58,7 +59,7 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) mod tidy -diff
 	$(GO) -C e2e mod tidy -diff
 	$(GO) generate ./...
-	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy
+	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy docs/configuration.md
 	.ci/promtool check rules deploy/monitoring/rules.yaml
 	.ci/promtool test rules deploy/monitoring/rules_test.yaml
 	.ci/govulncheck

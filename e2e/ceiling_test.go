@@ -210,20 +210,27 @@ func (s *ceilingStory) changes(t *testing.T) {
 		return strings.Contains(s.create(t, "editor", policies(policy.Edit, inCluster)), "the ceiling, which is AmazonEKSViewPolicy in the namespaces dev-*,,shop: ")
 	})
 	const principal = `principalARN: "arn:aws:iam::111122223333:role/old", `
-	old := principal + policies(policy.Admin, inCluster) + ", kubernetesGroups: [admins, a], username: root"
+	// Whoever has the principalID is in already; whoever was created anew under the same name would be let in.
+	const is = "principalID: AROAOLD, "
+	old := principal + is + policies(policy.Admin, inCluster) + ", kubernetesGroups: [admins, a], username: root"
 	created := s.api.send(t, http.MethodPost, accessEntryPath, entryManifest("old", "{"+old+"}"))
 	for _, c := range []struct{ spec, want string }{
 		{old, ""},
-		{principal + policies(policy.Admin, inCluster) + ", kubernetesGroups: [a], username: root", ""},
-		{principal + "kubernetesGroups: [b, bb, a]", ""},
-		{principal + "username: root, " + policies(policy.View, "type: namespace, namespaces: [shop]"), ""},
-		{principal + policies(policy.View, "type: namespace, namespaces: [shops]"), ": AmazonEKSViewPolicy"},
-		{principal + policies(policy.Admin, inDev), ": AmazonEKSAdminPolicy"},
-		{principal + policies(policy.ClusterAdmin, inCluster), ": AmazonEKSClusterAdminPolicy"},
+		{strings.Replace(old, is, "", 1), "AmazonEKSAdminPolicy"},
+		{strings.Replace(old, is, "principalID: AROANEW, ", 1), "AmazonEKSAdminPolicy"},
+		{principal + "kubernetesGroups: [admins]", "you may not give these groups"},
+		{principal + "username: root", "you may not give this username"},
+		{principal + "kubernetesGroups: [a]", ""},
+		{principal + is + policies(policy.Admin, inCluster) + ", kubernetesGroups: [a], username: root", ""},
+		{principal + is + "kubernetesGroups: [b, bb, a]", ""},
+		{principal + is + "username: root, " + policies(policy.View, "type: namespace, namespaces: [shop]"), ""},
+		{principal + is + policies(policy.View, "type: namespace, namespaces: [shops]"), ": AmazonEKSViewPolicy"},
+		{principal + is + policies(policy.Admin, inDev), ": AmazonEKSAdminPolicy"},
+		{principal + is + policies(policy.ClusterAdmin, inCluster), ": AmazonEKSClusterAdminPolicy"},
 		{old + "2", "you may not give this username, only u.v@w(+)"},
-		{principal + "username: u.v@w(+)", ""},
-		{principal + "username: uxv@w(+)", "you may not give this username"},
-		{principal + "kubernetesGroups: [aa]", "you may not give these groups, only a, b*"},
+		{principal + is + "username: u.v@w(+)", ""},
+		{principal + is + "username: uxv@w(+)", "you may not give this username"},
+		{principal + is + "kubernetesGroups: [aa]", "you may not give these groups, only a, b*"},
 	} {
 		got := s.api.as("editor").send(t, http.MethodPut, accessEntryPath+"/old?dryRun=All", entryManifest("old, resourceVersion: '"+created.Metadata.ResourceVersion+"'", "{"+c.spec+"}")).Message
 		refuses(t, "change to "+c.spec, got, c.want)

@@ -25,6 +25,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"serviceaccount": serviceAccount,
 	"sts":            stsTrouble,
 	"monitoring":     monitoring,
+	"ec2":            ec2Command,
+	"iam":            iamCommand,
 	"ready":          ready,
 	"eventually":     eventually,
 	"expand":         expand,

@@ -64,7 +64,7 @@ func TestServerRights(t *testing.T) {
 		t.Errorf("not ready with all rights: %s", out)
 	}
 	end(all, syscall.SIGTERM)
-	if log := b.log(t); strings.Contains(log, "forbidden") {
+	if log := b.log(t); strings.Contains(log, "is forbidden: User ") {
 		t.Errorf("with all rights something is forbidden:\n%s", log)
 	}
 

@@ -39,8 +39,8 @@ func TestMigrationOfFiveHundredEntries(t *testing.T) {
 	m.create(document)
 	m.run()
 
-	byConfigMap := mapper.NewChain([]mapper.Mapper{m.configMap}, mapper.ChainOptions{NodeNames: anyNode{}})
-	byBoth := mapper.NewChain([]mapper.Mapper{m.accessEntry, m.configMap}, mapper.ChainOptions{NodeNames: anyNode{}})
+	byConfigMap := mapper.NewChain([]mapper.Mapper{m.configMap}, mapper.ChainOptions{Nodes: anyNode{}})
+	byBoth := mapper.NewChain([]mapper.Mapper{m.accessEntry, m.configMap}, mapper.ChainOptions{Nodes: anyNode{}})
 	m.eventually("aws-auth is read", func() bool { return m.configMap.Status().Entries > 400 })
 	before := m.logins(byConfigMap, people)
 	var granted int
@@ -196,8 +196,8 @@ func addPerson(people map[string]iam.Identity, arn, userID string) string {
 // anyNode gives every instance a name: logins of nodes are compared with each other only.
 type anyNode struct{}
 
-func (anyNode) PrivateDNSName(_ context.Context, instance string) (string, error) {
-	return instance + ".ec2.internal", nil
+func (anyNode) PrivateDNSName(_ context.Context, caller iam.Identity, _ bool) (string, error) {
+	return caller.SessionName + ".ec2.internal", nil
 }
 
 // migration is what the steps of the test share.

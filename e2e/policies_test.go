@@ -604,7 +604,7 @@ func (w *policyWorld) client(t *testing.T, name, token string) *apiClient {
 }
 
 func (c *apiClient) send(method, path, body string) (status int, answer []byte, err error) {
-	req, err := http.NewRequest(method, c.server+path, strings.NewReader(body)) //nolint:noctx // the client is closed with the test
+	req, err := http.NewRequest(method, c.server+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

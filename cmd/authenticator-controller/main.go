@@ -167,6 +167,10 @@ func (f *flags) run(cmd *cobra.Command) error {
 	crlog.SetLogger(o.ClientLog)
 	klog.SetLogger(o.ClientLog)
 
+	// Such as that of a variable that is not set: a ceiling was meant, and would be none.
+	if flags := cmd.Flags(); flags.Changed("max-policy") && o.Ceiling.MaxPolicy == "" || flags.Changed("namespaces") && len(o.Ceiling.Namespaces) == 0 {
+		return usageError{errors.New("--max-policy, --namespaces: empty, which bounds nothing: give a value or leave the flag out")}
+	}
 	if err := o.Ceiling.Check(); err != nil {
 		return usageError{fmt.Errorf("--max-policy, --namespaces: %w", err)}
 	}

@@ -84,7 +84,7 @@ func newAccessListCommand(g *globals, std streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		read, err := sources.read(cmd.Context(), c)
+		read, err := sources.read(cmd.Context(), c, access.NoNodes{})
 		if err != nil {
 			return err
 		}
@@ -175,8 +175,9 @@ func (f *sourceFlags) load() (config.Config, error) {
 	return c, nil
 }
 
-// read reads the sources of a completed configuration.
-func (f *sourceFlags) read(ctx context.Context, c config.Config) (*access.Sources, error) {
+// read reads the sources of a completed configuration. Logins of nodes are asked about of
+// nodes.
+func (f *sourceFlags) read(ctx context.Context, c config.Config, nodes mapper.Nodes) (*access.Sources, error) {
 	sources, err := access.Read(ctx, access.Options{
 		Server:     c.Server,
 		ConfigFile: f.g.configFile,
@@ -188,7 +189,7 @@ func (f *sourceFlags) read(ctx context.Context, c config.Config) (*access.Source
 		Make: func(name string, cluster *rest.Config) (backend.Runner, error) {
 			return newBackend(name, c.Server, f.g.configFile, func() (*rest.Config, error) { return cluster, nil }, zap.NewNop())
 		},
-		Chain: mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(c.Server)},
+		Chain: chainOptions(c.Server, nodes),
 	})
 	if err != nil {
 		if ctx.Err() == nil {

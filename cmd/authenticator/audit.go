@@ -171,7 +171,7 @@ func (f *auditFlags) printUnused(ctx context.Context, c config.Config, paths []s
 	if err != nil {
 		return err
 	}
-	sources, err := f.read(ctx, c)
+	sources, err := f.read(ctx, c, access.NoNodes{})
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,11 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/mapper/configmap"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/file"
 	"github.com/iam-authenticator/authenticator/pkg/mapper/identitymapping"
+	"github.com/iam-authenticator/authenticator/pkg/node"
 )
 
 // newBackends returns the sources of mappings that the configuration names.
-func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.Set, error) {
+func newBackends(s config.Server, configFile string, nodes mapper.Nodes, log *zap.Logger) (*backend.Set, error) {
 	var first []mapper.Mapper
 	if len(s.BootstrapAdmin) > 0 {
 		admin, err := mapper.NewBootstrapAdmin(s.BootstrapAdmin, time.Now())
@@ -33,7 +34,7 @@ func newBackends(s config.Server, configFile string, log *zap.Logger) (*backend.
 		Modes:      s.BackendMode,
 		First:      first,
 		Make:       func(name string) (backend.Runner, error) { return newBackend(name, s, configFile, cluster, log) },
-		Chain:      mapper.ChainOptions{ReservedPrefixes: reservedPrefixes(s)},
+		Chain:      chainOptions(s, nodes),
 		ModeFile:   s.DynamicBackendModePath,
 		CheckModes: s.CheckBackends,
 		Log:        log,
@@ -69,6 +70,29 @@ func newBackend(name string, s config.Server, configFile string, cluster func() 
 // clusterConfig says how to reach the API server.
 func clusterConfig(s config.Server) (*rest.Config, error) {
 	return cli.ClusterConfig(s.Master, s.Kubeconfig, userAgent())
+}
+
+// newNodes returns what asks EC2 and IAM about nodes as the configuration says.
+func newNodes(s config.Server, o node.Options) *node.Resolver {
+	o.Load = node.Loader(node.LoadOptions{RoleARN: s.EC2DescribeInstancesRoleARN, SourceARN: s.SourceARN})
+	o.UserAgent = userAgent()
+	o.Exclusive = s.NodeRoleExclusive
+	o.Rate, o.Burst = float64(s.EC2DescribeInstancesQPS), s.EC2DescribeInstancesBurst
+	return node.New(o)
+}
+
+// chainOptions are those of the server's chain.
+func chainOptions(s config.Server, nodes mapper.Nodes) mapper.ChainOptions {
+	o := mapper.ChainOptions{Nodes: nodes, ReservedPrefixes: reservedPrefixes(s)}
+	switch s.NodeProof {
+	case "all":
+		o.NodeProof = mapper.ProveAllInstances
+	case "none":
+		o.NodeProof = mapper.ProveNothing
+	default:
+		o.NodeProof = mapper.ProveEC2Nodes
+	}
+	return o
 }
 
 func reservedPrefixes(s config.Server) map[string][]string {

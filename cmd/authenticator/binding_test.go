@@ -200,6 +200,8 @@ func TestEveryFlagOfServerReachesItsField(t *testing.T) {
 		"kubeconfig=/k":                 func(s *config.Server) { s.Kubeconfig = "/k" },
 		"master=https://m":              func(s *config.Server) { s.Master = "https://m" },
 		"ec2-describeInstances-qps=5":   func(s *config.Server) { s.EC2DescribeInstancesQPS = 5 },
+		"node-role-exclusive":           func(s *config.Server) { s.NodeRoleExclusive = true },
+		"node-proof=all":                func(s *config.Server) { s.NodeProof = "all" },
 		"ec2-describeInstances-burst=6": func(s *config.Server) { s.EC2DescribeInstancesBurst = 6 },
 	}
 	tested := map[string]bool{"dev": true, "dev-dir": true, "help": true} // not part of the configuration

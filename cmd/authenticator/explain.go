@@ -15,6 +15,8 @@ import (
 	"github.com/iam-authenticator/authenticator/internal/access"
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
+	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/node"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 	"github.com/iam-authenticator/authenticator/pkg/token"
 )
@@ -69,7 +71,7 @@ func newExplainCommand(g *globals, std streams) *cobra.Command {
 	f.b.verification()
 	flags := cmd.Flags()
 	flags.StringVar(&f.tokenFile, "token-file", "", "`file` with the token (default: standard input)")
-	flags.BoolVar(&f.offline, "offline", false, "don't ask STS: explain the token as far as it can be read")
+	flags.BoolVar(&f.offline, "offline", false, "ask neither STS nor EC2: explain a login as far as that goes")
 	flags.StringVar(&f.arn, "arn", "", "`ARN` of a user, a role or a session of one, instead of a token")
 	flags.StringVar(&f.sessionName, "session-name", "", "`name` of the session of the role")
 	flags.StringVar(&f.principalID, "principal-id", "", "unique `ID` of the principal, AROA… or AIDA… (default: what an entry wants)")
@@ -114,7 +116,7 @@ func (f *explainFlags) check(flags *pflag.FlagSet) error {
 	if err := checkOutput(f.output, "text", "json"); err != nil {
 		return err
 	}
-	for _, pair := range [][2]string{{"arn", "token-file"}, {"arn", "log"}, {"arn", "offline"}, {"log", "token-file"}, {"log", "offline"}} {
+	for _, pair := range [][2]string{{"arn", "token-file"}, {"arn", "log"}, {"log", "token-file"}} {
 		if flags.Changed(pair[0]) && flags.Changed(pair[1]) {
 			return usageError{fmt.Errorf("--%s and --%s don't go together", pair[0], pair[1])}
 		}
@@ -131,6 +133,14 @@ func (f *explainFlags) check(flags *pflag.FlagSet) error {
 		return usageError{errors.New("nothing to explain: give a token on standard input (authenticator token | authenticator explain), --arn ARN or --log FILE")}
 	}
 	return nil
+}
+
+// nodes are asked about the instance that a session is named after.
+func (f *explainFlags) nodes(c config.Config) mapper.Nodes {
+	if f.offline {
+		return access.NoNodes{}
+	}
+	return newNodes(c.Server, node.Options{})
 }
 
 // isTerminal tells whether nothing is to be expected of an input: a terminal, or what
@@ -154,7 +164,7 @@ func (f *explainFlags) explainARN(ctx context.Context, c config.Config) error {
 	case f.sessionName != "" && p.SessionName != "" && f.sessionName != p.SessionName:
 		return usageError{fmt.Errorf("--session-name %q, but --arn is that of the session %q", f.sessionName, p.SessionName)}
 	}
-	sources, err := f.read(ctx, c)
+	sources, err := f.read(ctx, c, f.nodes(c))
 	if err != nil {
 		return err
 	}
@@ -173,7 +183,7 @@ func (f *explainFlags) explainToken(ctx context.Context, c config.Config) error 
 	o := token.VerifierOptions{}
 	options := access.TokenOptions{
 		Endpoints: endpoints,
-		Sources:   func(ctx context.Context) (*access.Sources, error) { return f.read(ctx, c) },
+		Sources:   func(ctx context.Context) (*access.Sources, error) { return f.read(ctx, c, f.nodes(c)) },
 	}
 	if !f.offline {
 		if c.ClusterID == "" {
@@ -247,7 +257,7 @@ func (f *explainFlags) explainLog(ctx context.Context, c config.Config) error {
 	}
 	explanations := []*access.Explanation{}
 	if len(denials) > 0 {
-		sources, err := f.read(ctx, c)
+		sources, err := f.read(ctx, c, f.nodes(c))
 		if err != nil {
 			return err
 		}

@@ -112,11 +112,9 @@ func lintOptions(g *globals) (o lint.Options, err error) {
 	if err != nil {
 		return o, err
 	}
-	o = lint.Options{Partition: c.Server.Partition, UserIDStrict: c.Server.DynamicFileUserIDStrict, ReservedPrefixes: map[string][]string{}}
-	for _, r := range c.Server.ReservedPrefixConfig {
-		o.ReservedPrefixes[r.Backend] = append(o.ReservedPrefixes[r.Backend], r.Prefixes...)
-	}
-	return o, nil
+	return lint.Options{
+		Partition: c.Server.Partition, UserIDStrict: c.Server.DynamicFileUserIDStrict, ReservedPrefixes: reservedPrefixes(c.Server),
+	}, nil
 }
 
 // readInputs reads files, and standard input for "-".

@@ -21,6 +21,7 @@ import (
 	"github.com/iam-authenticator/authenticator/internal/admission"
 	"github.com/iam-authenticator/authenticator/internal/lint"
 	"github.com/iam-authenticator/authenticator/pkg/config"
+	"github.com/iam-authenticator/authenticator/pkg/node"
 	"github.com/iam-authenticator/authenticator/pkg/server"
 	"github.com/iam-authenticator/authenticator/pkg/server/audit"
 	"github.com/iam-authenticator/authenticator/pkg/server/certs"
@@ -77,11 +78,14 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	flags.BoolVar(&s.Profiling, "profiling", s.Profiling, "serve /debug/pprof/ on the health address, which must be a loopback address")
 	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the API server, for sources in the cluster (default: as a pod does)")
 	flags.StringVar(&s.Master, "master", s.Master, "`URL` of the API server, for sources in the cluster")
-	flags.IntVar(&s.EC2DescribeInstancesQPS, "ec2-describeInstances-qps", s.EC2DescribeInstancesQPS, "accepted, without effect in this version")
-	flags.IntVar(&s.EC2DescribeInstancesBurst, "ec2-describeInstances-burst", s.EC2DescribeInstancesBurst, "accepted, without effect in this version")
+	flags.IntVar(&s.EC2DescribeInstancesQPS, "ec2-describeInstances-qps", s.EC2DescribeInstancesQPS, "calls to EC2 and IAM per second, to look up nodes")
+	flags.IntVar(&s.EC2DescribeInstancesBurst, "ec2-describeInstances-burst", s.EC2DescribeInstancesBurst, "calls to EC2 and IAM at once after a pause")
+	flags.StringVar(&s.NodeProof, "node-proof", s.NodeProof, "which `nodes` must prove to be the EC2 instance that their session is named after: none, accessEntries or all")
 	dev.bind(flags)
 	completeWords(cmd, "backend-mode", config.BackendMountedFile, config.BackendDynamicFile, config.BackendEKSConfigMap, config.BackendAccessEntry, config.BackendCRD)
 	completeWords(cmd, "authentication-mode", "CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+	flags.BoolVar(&s.NodeRoleExclusive, "node-role-exclusive", s.NodeRoleExclusive, "refuse nodes whose role others than EC2 may assume, instead of warning")
+	completeWords(cmd, "node-proof", config.NodeProofs()...)
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		log, stop, err := g.logger(cmd)
@@ -114,14 +118,20 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	b := buildInfo()
 	log.Info("authenticator starts", zap.String("version", b.Version), zap.String("commit", b.Commit),
 		zap.String("clusterID", c.ClusterID), zap.String("partition", s.Partition), zap.Strings("backends", s.BackendMode))
-	for _, key := range c.Unused() {
-		log.Warn("configuration key has no effect in this version", zap.String("key", key))
-	}
 	if s.STSEmulator.Address != "" {
 		log.Warn("STS IS AN EMULATOR: whoever controls it decides who gets in; not for production", zap.String("address", s.STSEmulator.Address))
 	}
 
-	backends, err := newBackends(s, configFile, log)
+	var metrics *server.Metrics // which need the backends
+	nodes := newNodes(s, node.Options{
+		Observe: func(c node.Call) { metrics.EC2Call(c) },
+		Trusts: func(profile string, others []string) {
+			log.Warn("others than EC2 may assume the role of nodes, and so pass for each node that has it; see docs/nodes.md",
+				zap.String("instanceProfile", profile), zap.Strings("others", others))
+		},
+		Panicked: logPanic(log, "the lookup of a node panicked; please report this"),
+	})
+	backends, err := newBackends(s, configFile, nodes, log)
 	if err != nil {
 		return err
 	}
@@ -129,7 +139,7 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 	if err != nil {
 		return err
 	}
-	metrics := server.NewMetrics(server.MetricsOptions{
+	metrics = server.NewMetrics(server.MetricsOptions{
 		Version: b.Version, Revision: b.Commit, Mappers: backends.Mappers, CertificateExpiry: certificate.NotAfter,
 	})
 	verifier, err := newVerifier(c, token.VerifierOptions{
@@ -137,17 +147,17 @@ func runServer(ctx context.Context, c config.Config, configFile string, log *zap
 		Observe:         metrics.STSCall,
 		Mapped:          backends.Knows,
 		EndpointChanged: func(e token.EndpointStatus) { logEndpoint(log, e) },
-		Panicked: func(value any, stack []byte) {
-			log.Error("the verification of a token panicked; please report this", zap.Any("panic", value), zap.ByteString("stack", stack))
-		},
+		Panicked:        logPanic(log, "the verification of a token panicked; please report this"),
 	})
 	if err != nil {
 		return usageError{err}
 	}
 	metrics.ShowVerifier(verifier.Stats)
+	metrics.ShowNodes(nodes.Stats)
 	advice := []server.Check{
 		{Name: "certificate", Err: certificate.Healthy, Advisory: true},
 		{Name: "backend mode file", Err: backends.ModeFileErr, Advisory: true},
+		{Name: "EC2", Err: nodes.Healthy, Advisory: true},
 	}
 	tlsConfig := server.TLSConfig(certificate.GetCertificate)
 	if s.ClientCAFile != "" {
@@ -263,6 +273,12 @@ func warmRegions() []string {
 		return nil
 	}
 	return []string{region}
+}
+
+func logPanic(log *zap.Logger, message string) func(value any, stack []byte) {
+	return func(value any, stack []byte) {
+		log.Error(message, zap.Any("panic", value), zap.ByteString("stack", stack))
+	}
 }
 
 func logEndpoint(log *zap.Logger, e token.EndpointStatus) {

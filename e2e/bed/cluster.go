@@ -169,7 +169,8 @@ func apiserverArgs(port int, o Options) []string {
 		"--service-account-key-file=server.crt",
 		"--service-account-signing-key-file=server.key",
 		"--service-cluster-ip-range=10.0.0.0/24",
-		"--authorization-mode=RBAC",
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
 		"--endpoint-reconciler-type=none", // an endpoint must not be a loopback address
 		"--profiling=false",
 	}

@@ -164,7 +164,7 @@ func (m *measurement) changes(ctx context.Context, r *results) error {
 	r.namespace = time.Since(began)
 
 	began = time.Now()
-	e := m.size.entry(m.entries + 1)
+	e := m.entry(m.entries + 1)
 	if err := m.admin.Create(ctx, e); err != nil {
 		return err
 	}

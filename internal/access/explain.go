@@ -20,6 +20,7 @@ type Explanation struct {
 	Reason  reason.Code `json:"reason"`  // or Undecided
 	Detail  string      `json:"detail,omitempty"`
 	Hint    string      `json:"hint,omitempty"`
+	URL     string      `json:"url,omitempty"` // where to read more about the reason
 
 	Denial   *Denial   `json:"denial,omitempty"` // that is explained
 	Identity *Identity `json:"identity,omitempty"`
@@ -62,7 +63,7 @@ func (e *Explanation) Err() error { return e.err }
 // end notes how the login ends.
 func (e *Explanation) end(err error) {
 	code := reason.Of(err)
-	e.err, e.Reason, e.Outcome, e.Hint = err, code, code.Outcome().String(), code.Hint()
+	e.err, e.Reason, e.Outcome, e.Hint, e.URL = err, code, code.Outcome().String(), code.Hint(), code.URL()
 	if err == nil {
 		return
 	}

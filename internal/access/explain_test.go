@@ -158,6 +158,7 @@ func TestTokenStepsSayWhatWasFound(t *testing.T) {
 		{"principal ID", OK, "any"},
 		{"session name", OK, "any"},
 		{"credentials", OK, "any"},
+		{"node", None, "not for nodes alone"},
 		{"template", OK, "dev:{{SessionName}}"},
 		{"reserved names", OK, "none"},
 		{"account mapping", None, "not needed, as there is an entry"},
@@ -380,17 +381,17 @@ func TestPrincipalOfAnotherPartitionIsRefused(t *testing.T) {
 // nodeNames says what EC2 would.
 type nodeNames struct{ err error }
 
-func (n nodeNames) PrivateDNSName(context.Context, string) (string, error) {
+func (n nodeNames) PrivateDNSName(context.Context, iam.Identity, bool) (string, error) {
 	return "ip-10-0-0-1.ec2.internal", n.err
 }
 
 // What the names of nodes come from may have reasons of its own.
-func TestWhateverEndsARenderingEndsItAtTheTemplate(t *testing.T) {
+func TestWhateverEC2SaysEndsTheLoginAtTheNode(t *testing.T) {
 	s := roles(t, "- {rolearn: \""+arns+"role/node\", username: \"system:node:{{EC2PrivateDNSName}}\"}\n")
-	for code, step := range map[reason.Code]string{reason.Granted: "", reason.Overloaded: "template", reason.TemplateFailed: "template"} {
-		s.chain.NodeNames = nodeNames{}
+	for code, step := range map[reason.Code]string{reason.Granted: "", reason.EC2Unavailable: "node", reason.Canceled: "node", Undecided: "node", reason.InstanceNotFound: "node", reason.TemplateFailed: "template"} {
+		s.chain.Nodes = nodeNames{}
 		if code != reason.Granted {
-			s.chain.NodeNames = nodeNames{reason.New(code, "EC2 says so")}
+			s.chain.Nodes = nodeNames{reason.New(code, "EC2 says so")}
 		}
 		e, err := s.ExplainARN(t.Context(), principalOf(t, arns+"role/node"), "i-0123456789abcdef0", "")
 		if err != nil || e.Reason != code || stop(e) != step {

@@ -58,7 +58,7 @@ type ListEntry struct {
 	Groups                      []string     `json:"groups,omitempty"`
 	Policies                    []ListPolicy `json:"policies,omitempty"`
 	PolicyGroup                 string       `json:"policyGroup,omitempty"` // which the policies are bound to
-	Type                        string       `json:"type,omitempty"` // of an access entry
+	Type                        string       `json:"type,omitempty"`        // of an access entry
 	SessionNamePattern          string       `json:"sessionNamePattern,omitempty"`
 	UserID                      string       `json:"userID,omitempty"`
 	RequireTemporaryCredentials bool         `json:"requireTemporaryCredentials,omitempty"`
@@ -195,8 +195,8 @@ func (s *Sources) login(id iam.Identity, as func(*source) mapper.Mapper) (mapper
 		mappers[i] = as(source)
 	}
 	o := s.chain
-	if o.NodeNames != nil {
-		o.NodeNames = trial.Nodes{} // which knows the instance that is made up, too
+	if o.Nodes != nil {
+		o.Nodes = trial.Nodes{} // which knows the instance that is made up, too
 	}
 	return mapper.NewChain(mappers, o).Map(context.Background(), id)
 }

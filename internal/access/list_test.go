@@ -23,7 +23,7 @@ func TestEntriesByWhichEveryLoginFailsAreNotInForce(t *testing.T) {
 	} {
 		path := write(t, "aws-auth.yaml", awsAuth(map[string]string{mapper.MapRoles: "- {" + strings.Replace(entry, "ARN:", arns, 1) + "}\n"}))
 		o := options(t, &Cluster{AWSAuth: path}, config.BackendEKSConfigMap)
-		o.Chain.NodeNames = nodeNames{}
+		o.Chain.Nodes = nodeNames{}
 		e := read(t, o).List(nil).Entries[0]
 		status := InForce
 		if want != "" {
@@ -37,7 +37,7 @@ func TestEntriesByWhichEveryLoginFailsAreNotInForce(t *testing.T) {
 
 func TestNodesAreNotInForceWhereTheServerCannotNameThem(t *testing.T) {
 	s := roles(t, `- {rolearn: "`+arns+`role/nodes", username: "system:node:{{EC2PrivateDNSName}}", groups: ["system:nodes"]}`)
-	if e := s.List(nil).Entries[0]; e.Status != NeverMaps || !strings.Contains(e.Why, "not configured") {
+	if e := s.List(nil).Entries[0]; e.Status != NeverMaps || !strings.Contains(e.Why, "not looked up here") {
 		t.Errorf("%+v", e)
 	}
 }

@@ -52,7 +52,7 @@ func (e *Explanation) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "Refused: %s\n", e.Reason) // a step says why
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(&b, "Hint: %s\n", e.Hint)
+		fmt.Fprintf(&b, "Hint: %s\nSee: %s\n", e.Hint, e.URL)
 	}
 	for _, s := range e.Suggestions {
 		fmt.Fprintf(&b, "* %s\n", printable(s.Text))

@@ -86,7 +86,7 @@ func document(t *testing.T, r *rand.Rand, o mapper.ParseOptions) mapper.Document
 
 // randomSources returns sources, and the mappers in them without what notes anything.
 func randomSources(t *testing.T, r *rand.Rand) (*Sources, []mapper.Mapper) {
-	s := &Sources{partition: "aws", chain: mapper.ChainOptions{NodeNames: trial.Nodes{}}}
+	s := &Sources{partition: "aws", chain: mapper.ChainOptions{Nodes: trial.Nodes{}}}
 	if r.IntN(3) == 0 {
 		s.chain.ReservedPrefixes = map[string][]string{"One": {"corp:", "arn:"}, "Two": {"u"}}
 	}

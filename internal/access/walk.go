@@ -89,7 +89,7 @@ func (s *Sources) steps(w *walk, id iam.Identity) []Step {
 	for i, source := range s.list {
 		steps = append(steps, s.sourceStep(w, i, source, id))
 	}
-	steps = append(steps, w.entrySteps()...)
+	steps = append(steps, w.entrySteps(id, s.chain.NodeProof)...)
 	return append(steps, w.accountStep(id))
 }
 
@@ -133,45 +133,62 @@ func (s *Sources) sourceStep(w *walk, i int, source *source, id iam.Identity) St
 // check is one thing that is checked of the entry that decides.
 type check struct {
 	name   string
-	code   reason.Code // of a refusal
-	detail string      // if it passes
+	result Result        // if it passes
+	detail string        // if it passes
+	codes  []reason.Code // of refusals
 }
 
 // checks are in the order in which the chain makes them.
-func checks(e mapper.Entry) []check {
+func checks(m *mapper.Mapping, id iam.Identity, proof mapper.NodeProof) []check {
+	var e mapper.Entry
+	if m != nil {
+		e = m.Entry()
+	}
 	credentials := "any"
 	if e.RequireTemporaryCredentials {
 		credentials = "temporary, as wanted"
 	}
-	return []check{
-		{"entry", reason.EntryInvalid, "valid"},
-		{"principal ID", reason.PrincipalIDMismatch, wanted(e.UserID)},
-		{"session name", reason.SessionNameRefused, wanted(e.SessionNamePattern)},
-		{"credentials", reason.TemporaryCredentialsRequired, credentials},
-		{"template", reason.TemplateFailed, e.Username},
-		{"reserved names", reason.NameReserved, "none"},
+	node := check{"node", OK, "", nodeCodes[:]}
+	switch {
+	case m != nil && m.WantsProof(proof):
+		node.detail = "the instance " + id.SessionName + " is in the caller's account and has its role"
+	case strings.Contains(templates(e), "{{EC2PrivateDNSName}}"):
+		node.detail = "the instance " + id.SessionName + " is in the caller's account; its role is not asked for, see server.nodeProof"
+	case e.Node != mapper.NoNode:
+		node.detail = "the session is named like one of the type; nothing else is asked"
+	default:
+		node.result, node.detail = None, "not for nodes alone"
 	}
+	return []check{
+		{"entry", OK, "valid", []reason.Code{reason.EntryInvalid}},
+		{"principal ID", OK, wanted(e.UserID), []reason.Code{reason.PrincipalIDMismatch}},
+		{"session name", OK, wanted(e.SessionNamePattern), []reason.Code{reason.SessionNameRefused}},
+		{"credentials", OK, credentials, []reason.Code{reason.TemporaryCredentialsRequired}},
+		node,
+		{"template", OK, e.Username, []reason.Code{reason.TemplateFailed}},
+		{"reserved names", OK, "none", []reason.Code{reason.NameReserved}},
+	}
+}
+
+// nodeCodes are the reasons for which a node is refused.
+var nodeCodes = [...]reason.Code{
+	reason.NotAnInstance, reason.NodeNameRefused, reason.InstanceNotFound, reason.InstanceAccountMismatch, reason.InstanceRoleMismatch, reason.NodeRoleShared,
 }
 
 // entrySteps tells what the entry asks for: the code of a refusal says at which step
 // it arose.
-func (w *walk) entrySteps() (steps []Step) {
-	var e mapper.Entry
-	if w.entry != nil {
-		e = w.entry.Entry()
-	}
-	checks := checks(e)
+func (w *walk) entrySteps(id iam.Identity, proof mapper.NodeProof) (steps []Step) {
+	checks := checks(w.entry, id, proof)
 	at := len(checks)
 	if w.err != nil {
-		hasCode := func(code reason.Code) func(check) bool {
-			return func(c check) bool { return c.code == code }
-		}
-		if at = slices.IndexFunc(checks, hasCode(reason.Of(w.err))); at < 0 {
-			at = slices.IndexFunc(checks, hasCode(reason.TemplateFailed)) // which alone does more than compare
+		at = slices.IndexFunc(checks, func(c check) bool { return slices.Contains(c.codes, reason.Of(w.err)) })
+		if at < 0 {
+			// Which alone does more than compare.
+			at = slices.IndexFunc(checks, func(c check) bool { return c.name == "node" })
 		}
 	}
 	for i, c := range checks {
-		step := Step{Name: c.name, Result: OK, Detail: c.detail}
+		step := Step{Name: c.name, Result: c.result, Detail: c.detail}
 		switch {
 		case w.entry == nil:
 			step = Step{Name: c.name, Result: NotReached}
@@ -183,6 +200,14 @@ func (w *walk) entrySteps() (steps []Step) {
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// NoNodes are mapper.Nodes that nobody is asked about.
+type NoNodes struct{}
+
+// PrivateDNSName says that EC2 was not asked.
+func (NoNodes) PrivateDNSName(context.Context, iam.Identity, bool) (string, error) {
+	return "", reason.New(Undecided, "EC2 was not asked about it: leave out --offline")
 }
 
 func wanted(value string) string {
@@ -276,7 +301,7 @@ func (a assumption) matters(w *walk, id iam.Identity) []string {
 	e := w.entry.Entry()
 	text := templates(e)
 	var list []string
-	if a.session && !a.pseudonym && (e.SessionNamePattern != "" || usesSession(text)) {
+	if a.session && !a.pseudonym && (e.SessionNamePattern != "" || e.Node != mapper.NoNode || usesSession(text)) {
 		list = append(list, fmt.Sprintf("the session name is %q: give --session-name NAME", id.SessionName))
 	}
 	if a.id && e.UserID != "" {
@@ -291,12 +316,13 @@ func (a assumption) matters(w *walk, id iam.Identity) []string {
 	return list
 }
 
+// templates are what the names of an entry are made from.
 func templates(e mapper.Entry) string {
 	return strings.Join(append([]string{e.Username}, e.Groups...), " ")
 }
 
 func usesSession(templates string) bool {
-	return strings.Contains(templates, "{{SessionName") || strings.Contains(templates, "{{EC2PrivateDNSName}}")
+	return strings.Contains(templates, "{{SessionName") || strings.Contains(templates, "{{EC2")
 }
 
 // dependsOnSession tells whether another session name could change a refusal, or in the
@@ -306,7 +332,7 @@ func (a assumption) dependsOnSession(w *walk) bool {
 		return false
 	}
 	if e := w.entry.Entry(); w.err == nil {
-		return a.pseudonym && (e.SessionNamePattern != "" || usesSession(templates(e)))
+		return a.pseudonym && (e.SessionNamePattern != "" || e.Node != mapper.NoNode || usesSession(templates(e)))
 	}
-	return slices.Contains([]reason.Code{reason.SessionNameRefused, reason.TemplateFailed, reason.NameReserved}, reason.Of(w.err))
+	return slices.Contains([]reason.Code{reason.SessionNameRefused, reason.TemplateFailed, reason.NameReserved, reason.NotAnInstance, reason.NodeNameRefused}, reason.Of(w.err))
 }

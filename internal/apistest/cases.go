@@ -36,7 +36,7 @@ const (
 	noGroups         = onlyStandard + " The other types have groups of their own."
 	noPolicies       = `This operation can only be performed on Access Entries with a type of "STANDARD" or "EC2".`
 	idAlphabet       = "The principalID must consist of ASCII letters and digits, such as AROAEXAMPLEID: leave out the colon and the session name if there is one."
-	placeholders     = "have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}."
+	placeholders     = "have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}."
 	colonInName      = "The username must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose how their name begins."
 	colonInGroup     = "The kubernetes group name must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose their groups."
 	wantPolicy       = "The specified policyArn is invalid. Want one such as arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy."
@@ -170,7 +170,7 @@ func Cases() []Case {
 	// Usernames. Groups have the same rules, but for the reserved names.
 	for _, name := range []string{
 		"alice", "alice@example.com", "a b", "Ünïcode 名前 😀", "jo:hn{{SessionName}}", "team:{{SessionName}}", "team:{{SessionNameRaw}}",
-		"{{AccountID}}", "{{AccountID}}:{{SessionName}}", "{{AccessKeyID}}", "n:{{EC2PrivateDNSName}}", "{{EC2PrivateDNSName}}",
+		"{{AccountID}}", "{{AccountID}}:{{SessionName}}", "{{AccessKeyID}}", "n:{{EC2PrivateDNSName}}", "{{EC2PrivateDNSName}}", "n:{{EC2InstanceID}}", "{{EC2InstanceID}}",
 		"a:{{SessionName}}{{SessionName}}", "{{AccountID}}{{AccessKeyID}}:", ":{{SessionName}}",
 		"arn:aws:sts::111122223333:assumed-role/Admins/{{SessionName}}", "System:masters", "EKS:a", "SYSTEM:a", " system:a", "asystem:a",
 		"system", "eks", "systems:a", "iamb:a", strings.Repeat("u", 1024), strings.Repeat("ü", 512),

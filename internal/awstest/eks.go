@@ -2,7 +2,6 @@ package awstest
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,14 +16,15 @@ import (
 // EKS emulates the operations of Amazon EKS that read a cluster and its access entries,
 // for the identities that an [STS] knows. It verifies signatures as that does, and is an
 // [http.Handler]. A cluster is found in the account of the caller and in the region that
-// the request is signed for; IAM policies are not looked at.
+// the request is signed for; IAM policies are not looked at. The faults that damage STS's
+// answers in STS's own ways have no effect.
 //
 // Paths, keys and error codes are those of
 // https://docs.aws.amazon.com/eks/latest/APIReference/Welcome.html
 type EKS struct {
 	identities *STS
-	faults     faultList
-	record     recorder
+	faults
+	record
 
 	mu       sync.RWMutex
 	clusters map[string]*EKSCluster // by ARN
@@ -65,20 +65,6 @@ func (e *EKS) SetCluster(c EKSCluster) {
 	e.clusters[c.ARN] = &c
 }
 
-// SetFault adds a fault, as that of [STS] does. Actions are the names of operations. The
-// faults that damage STS's answers in STS's own ways have no effect.
-func (e *EKS) SetFault(f Fault) { e.faults.add(f) }
-
-// Calls is that of [STS].
-func (e *EKS) Calls(operation string) int {
-	e.record.mu.Lock()
-	defer e.record.mu.Unlock()
-	if operation == "" {
-		return e.record.total
-	}
-	return e.record.byAction[operation]
-}
-
 // maxResults is how many results a page has at most, and if the request doesn't say.
 const maxResults = 100
 
@@ -90,8 +76,8 @@ func (e *EKS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	operation, labels := eksOperation(r)
-	e.record.add(r, operation)
-	fault, faulty := e.faults.take(operation)
+	e.add(r, operation, nil)
+	fault, faulty := e.take(operation)
 	if faulty && !fault.wait(r.Context()) {
 		panic(http.ErrAbortHandler)
 	}
@@ -253,7 +239,7 @@ func eksPage(key string, all []any, query []pair) (any, *apiError) {
 // authenticate verifies the request's signature, and returns whose key made it and the
 // region it is for.
 func (e *EKS) authenticate(r *http.Request, query []pair, body []byte) (caller, string, *apiError) {
-	c, region, err := e.verify(r, query, body)
+	c, region, err := e.identities.verify(r, query, body, "eks", eksServes)
 	if err == nil {
 		return c, region, nil
 	}
@@ -270,57 +256,8 @@ func (e *EKS) authenticate(r *http.Request, query []pair, body []byte) (caller, 
 	return caller{}, "", err
 }
 
-func (e *EKS) verify(r *http.Request, query []pair, body []byte) (caller, string, *apiError) {
-	auth, err := parseAuthorization(r, query)
-	if err != nil {
-		return caller{}, "", err
-	}
-	now := e.identities.now().UTC()
-	c, secret, err := e.identities.lookup(auth.accessKeyID, auth.securityToken, now)
-	if err != nil {
-		return caller{}, "", err
-	}
-	if err := checkEKSScope(r.Host, auth, c.partition); err != nil {
-		return caller{}, "", err
-	}
-	if err := checkDate(auth.date, now); err != nil {
-		return caller{}, "", err
-	}
-	if err := checkSignedHeaders(r, auth.signedHeaders); err != nil {
-		return caller{}, "", err
-	}
-	canonical, err := canonicalRequest(r, auth, body)
-	if err != nil {
-		return caller{}, "", err
-	}
-	// Unlike STS, EKS has paths. Every service but S3 encodes them once more than they are
-	// encoded on the wire.
-	segments := strings.Split(r.URL.EscapedPath(), "/")
-	for i, s := range segments {
-		segments[i] = escape(s)
-	}
-	rest, _ := strings.CutPrefix(canonical, r.Method+"\n/\n")
-	canonical = r.Method + "\n" + strings.Join(segments, "/") + "\n" + rest
-	if want := sign(secret, auth.scope, stringToSign(auth, canonical)); !hmac.Equal([]byte(want), []byte(auth.signature)) {
-		return caller{}, "", signatureMismatch("The request signature we calculated does not match the signature you provided. " +
-			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
-	}
-	return c, auth.scope.region, nil
-}
-
-// checkEKSScope is checkScope for EKS, whose hosts all have the region as a label.
-func checkEKSScope(host string, auth *authorization, partition string) *apiError {
-	switch {
-	case !isLoopback(host) && !slices.Contains(strings.Split(hostname(host), "."), auth.scope.region):
-		return signatureMismatch("Credential should be scoped to a valid region.")
-	case partitionOf(auth.scope.region) != partition:
-		return invalidToken() // a key is unknown outside its partition
-	case auth.scope.service != "eks":
-		return signatureMismatch("Credential should be scoped to correct service: 'eks'.")
-	case auth.scope.terminator != terminator:
-		return signatureMismatch("Credential should be scoped with a valid terminator: '" + terminator + "', not '" + auth.scope.terminator + "'.")
-	case !strings.HasPrefix(auth.date, auth.scope.date+"T"):
-		return signatureMismatch("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.")
-	}
-	return nil
+// eksServes reports whether a request to a host may be signed for the region, which is a
+// label of all of EKS's hosts.
+func eksServes(host, region string) bool {
+	return isLoopback(host) || slices.Contains(strings.Split(hostname(host), "."), region)
 }

@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// FaultKind is a way in which STS can misbehave.
+// FaultKind is a way in which a service can misbehave.
 type FaultKind int
 
 // The kinds of faults. Those that damage an answer leave error answers alone:
-// the request must be one that STS accepts.
+// the request must be one that is accepted. Errors are named here as STS answers
+// them; other services do so in their own words.
 const (
 	// FaultNone changes nothing; use it with Latency or Until.
 	FaultNone FaultKind = iota
@@ -28,6 +29,8 @@ const (
 	FaultInternal
 	// FaultUnavailable answers 503 ServiceUnavailable.
 	FaultUnavailable
+	// FaultDenied answers that the caller may not do that. EC2 and IAM only.
+	FaultDenied
 	// FaultRespond answers with the fault's Status, ContentType and Body.
 	FaultRespond
 	// FaultRedirect answers with the fault's Location and Status.
@@ -58,7 +61,7 @@ const (
 
 // Fault is trouble on command. Its first fields say which requests it befalls.
 type Fault struct {
-	Action string // only this action; all if empty
+	Action string // only this action, or operation of EKS; all if empty
 	Times  int    // only the next so many; until ClearFaults if 0
 	Every  int    // only every so many-th matching request; each if 0 or 1
 
@@ -73,17 +76,10 @@ type Fault struct {
 	Bytes       int64  // FaultOversized
 }
 
-// SetFault adds a fault. A request suffers the first fault, in the order they
-// were set, that is meant for it and not used up.
-func (s *STS) SetFault(f Fault) { s.faults.add(f) }
-
-// ClearFaults removes all faults. Requests that suffer one already go on with
-// it.
-func (s *STS) ClearFaults() { s.faults.clear() }
-
-type faultList struct {
-	mu     sync.Mutex
-	faults []*activeFault
+// faults is the part of a service that makes trouble on command.
+type faults struct {
+	mu   sync.Mutex
+	list []*activeFault
 }
 
 type activeFault struct {
@@ -92,23 +88,27 @@ type activeFault struct {
 	struck int
 }
 
-func (l *faultList) add(f Fault) {
+// SetFault adds a fault. A request suffers the first fault, in the order they
+// were set, that is meant for it and not used up.
+func (l *faults) SetFault(f Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.faults = append(l.faults, &activeFault{Fault: f})
+	l.list = append(l.list, &activeFault{Fault: f})
 }
 
-func (l *faultList) clear() {
+// ClearFaults removes all faults. Requests that suffer one already go on with
+// it.
+func (l *faults) ClearFaults() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.faults = nil
+	l.list = nil
 }
 
 // take returns the fault the next request is to suffer, if any.
-func (l *faultList) take(action string) (Fault, bool) {
+func (l *faults) take(action string) (Fault, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, f := range l.faults {
+	for _, f := range l.list {
 		if f.Action != "" && f.Action != action || f.Times > 0 && f.struck == f.Times {
 			continue
 		}

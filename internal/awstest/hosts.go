@@ -24,6 +24,11 @@ type hostTable struct {
 	regions map[string]string // "" for a host that is not STS's
 }
 
+func (s *STS) hasHost(name string) bool {
+	_, ok := s.hosts.region(name)
+	return ok
+}
+
 // serves reports whether a request to the host may be signed for the region.
 // One made by address, not by name, may be signed for any.
 func (t *hostTable) serves(host, region string) bool {

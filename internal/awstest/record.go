@@ -3,6 +3,7 @@ package awstest
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 )
@@ -22,42 +23,14 @@ type Request struct {
 	Path     string // escaped, as sent
 	RawQuery string
 	Header   http.Header // without Host
+	Params   url.Values  // of the action, from the query or the form; none of EKS
 }
 
 // HeaderNames returns the names of the headers sent, sorted.
 func (r Request) HeaderNames() []string { return slices.Sorted(maps.Keys(r.Header)) }
 
-// Calls returns how many requests arrived for an action, or in all if it is
-// empty. Refused requests and those that suffered a fault count too.
-func (s *STS) Calls(action string) int {
-	s.record.mu.Lock()
-	defer s.record.mu.Unlock()
-	if action == "" {
-		return s.record.total
-	}
-	return s.record.byAction[action]
-}
-
-// Requests returns the last requests that arrived, at most 64, oldest first.
-func (s *STS) Requests() []Request {
-	s.record.mu.Lock()
-	defer s.record.mu.Unlock()
-	n := s.record.next
-	if len(s.record.last) < maxRequests {
-		n = 0
-	}
-	return slices.Concat(s.record.last[n:], s.record.last[:n])
-}
-
-// Forget sets the counters to zero and forgets the last requests.
-func (s *STS) Forget() {
-	s.record.mu.Lock()
-	defer s.record.mu.Unlock()
-	s.record.total, s.record.byAction, s.record.last, s.record.next = 0, nil, nil, 0
-}
-
-// recorder counts requests and keeps the last of them in a ring.
-type recorder struct {
+// record is the part of a service that counts requests and keeps the last of them in a ring.
+type record struct {
 	mu       sync.Mutex
 	total    int
 	byAction map[string]int
@@ -65,10 +38,39 @@ type recorder struct {
 	next     int // where the ring is written next
 }
 
-func (c *recorder) add(r *http.Request, action string) {
+// Calls returns how many requests arrived for an action, or in all if it is
+// empty. Refused requests and those that suffered a fault count too.
+func (c *record) Calls(action string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if action == "" {
+		return c.total
+	}
+	return c.byAction[action]
+}
+
+// Requests returns the last requests that arrived, at most 64, oldest first.
+func (c *record) Requests() []Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.next
+	if len(c.last) < maxRequests {
+		n = 0
+	}
+	return slices.Concat(c.last[n:], c.last[:n])
+}
+
+// Forget sets the counters to zero and forgets the last requests.
+func (c *record) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total, c.byAction, c.last, c.next = 0, nil, nil, 0
+}
+
+func (c *record) add(r *http.Request, action string, params url.Values) {
 	req := Request{
 		Action: action, Method: r.Method, Host: r.Host,
-		Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header.Clone(),
+		Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header.Clone(), Params: params,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,10 +21,16 @@ import (
 	"time"
 )
 
-// Server serves an [STS] over TLS on loopback. It has a certification authority
-// of its own, in memory only, and a certificate for every name that AWS gives
-// an STS endpoint, in any partition: a client that dials Addr whatever host it
-// means to call, and trusts CAPEM, takes it for STS.
+// Service is a service of AWS that a [Server] can pass for: [STS], [EC2] or [IAM].
+type Service interface {
+	http.Handler
+	hasHost(name string) bool // one of its endpoints, in any partition
+}
+
+// Server serves a [Service] over TLS on loopback. It has a certification authority
+// of its own, in memory only, and a certificate for every name that AWS gives an
+// endpoint of the service, in any partition: a client that dials Addr whatever host
+// it means to call, and trusts CAPEM, takes it for AWS.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -38,13 +44,13 @@ type Server struct {
 
 // NewServer listens on a loopback address ("127.0.0.1:0" for a free port) and
 // serves s there until Close.
-func NewServer(s *STS, address string) (*Server, error) {
+func NewServer(s Service, address string) (*Server, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", address, err)
 	}
 	if !isLoopback(host) {
-		return nil, fmt.Errorf("listen address %q: the STS emulator is for loopback only, e.g. 127.0.0.1:0", address)
+		return nil, fmt.Errorf("listen address %q: the emulator is for loopback only, e.g. 127.0.0.1:0", address)
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -59,10 +65,10 @@ func NewServer(s *STS, address string) (*Server, error) {
 
 // NewMemoryServer serves s until Close over connections within the process, which are
 // made with Dial. They work in a bubble of testing/synctest, where time is virtual.
-func NewMemoryServer(s *STS) (*Server, error) { return serveOn(s, newMemory()) }
+func NewMemoryServer(s Service) (*Server, error) { return serveOn(s, newMemory()) }
 
-func serveOn(s *STS, listener net.Listener) (*Server, error) {
-	ca, err := newAuthority(&s.hosts)
+func serveOn(s Service, listener net.Listener) (*Server, error) {
+	ca, err := newAuthority(s)
 	if err != nil {
 		return nil, fmt.Errorf("certification authority: %w", err)
 	}
@@ -150,11 +156,11 @@ func (s *Server) Close() error {
 
 // authority signs the server's certificates.
 type authority struct {
-	hosts *hostTable
-	cert  *x509.Certificate
-	key   *ecdsa.PrivateKey
-	pem   []byte
-	leaf  *ecdsa.PrivateKey // one key for all certificates: minting is cheap
+	service Service
+	cert    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	pem     []byte
+	leaf    *ecdsa.PrivateKey // one key for all certificates: minting is cheap
 
 	mu     sync.Mutex
 	leaves map[string]*tls.Certificate
@@ -163,7 +169,7 @@ type authority struct {
 // lifetime of the certificates; no development server lives longer.
 const lifetime = 365 * 24 * time.Hour
 
-func newAuthority(hosts *hostTable) (*authority, error) {
+func newAuthority(service Service) (*authority, error) {
 	key, keyErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	leaf, leafErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err := errors.Join(keyErr, leafErr); err != nil {
@@ -172,7 +178,7 @@ func newAuthority(hosts *hostTable) (*authority, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "STS emulator, not for production"},
+		Subject:               pkix.Name{CommonName: "AWS emulator, not for production"},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -189,7 +195,7 @@ func newAuthority(hosts *hostTable) (*authority, error) {
 		return nil, err
 	}
 	return &authority{
-		hosts: hosts, cert: cert, key: key, leaf: leaf,
+		service: service, cert: cert, key: key, leaf: leaf,
 		pem:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		leaves: make(map[string]*tls.Certificate),
 	}, nil
@@ -199,8 +205,8 @@ func newAuthority(hosts *hostTable) (*authority, error) {
 // client that dials an address names none.
 func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hostname(hello.ServerName)
-	if _, ok := a.hosts.region(name); !ok && name != "" && name != "localhost" {
-		return nil, fmt.Errorf("no certificate for %q: not a name of STS", hello.ServerName)
+	if name != "" && name != "localhost" && !a.service.hasHost(name) {
+		return nil, fmt.Errorf("no certificate for %q: not a name of the service", hello.ServerName)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

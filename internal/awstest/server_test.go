@@ -79,7 +79,7 @@ func TestServerHasACertificateForEverySTSHost(t *testing.T) {
 
 func TestTablesByHostNameAreBounded(t *testing.T) {
 	s := New(Options{})
-	ca, err := newAuthority(&s.hosts)
+	ca, err := newAuthority(s)
 	if err != nil {
 		t.Fatal(err)
 	}

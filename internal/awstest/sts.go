@@ -5,8 +5,9 @@
 // neither an AWS account nor a mock that says yes to everything. An [STS] is an
 // [http.Handler] that knows the users, roles and sessions it was told about; a
 // [Server] serves it over TLS on loopback under the names of AWS's own
-// endpoints. Trouble is ordered with [STS.SetFault], and what arrived is seen
-// with [STS.Calls] and [STS.Requests].
+// endpoints. [EC2], [IAM] and [EKS] emulate the few actions that are needed of
+// theirs, for the same identities. Trouble is ordered with SetFault, and what
+// arrived is seen with Calls and Requests, of each service.
 //
 // The signature check is written from AWS's documentation and shares no code
 // with the SDK, so that the SDK's signer is an independent peer in tests:
@@ -53,8 +54,8 @@ type STS struct {
 	partition string
 	sealer    *sealer
 	hosts     hostTable
-	faults    faultList
-	record    recorder
+	faults
+	record
 
 	mu         sync.RWMutex
 	principals map[principalKey]*principal
@@ -95,9 +96,9 @@ func (s *STS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	query, params, aerr := parseParameters(r, body)
 	action := params.Get("Action")
-	s.record.add(r, action)
+	s.record.add(r, action, params)
 
-	fault, faulty := s.faults.take(action)
+	fault, faulty := s.take(action)
 	if faulty && !fault.wait(r.Context()) {
 		panic(http.ErrAbortHandler)
 	}

@@ -413,7 +413,7 @@ func TestRecorderShowsWhatWasSent(t *testing.T) {
 	for i := range 1000 {
 		serve(s, httptest.NewRequest("GET", "/?Action=A"+strings.Repeat("x", i), nil))
 	}
-	if n := len(s.record.byAction); n > maxActions {
+	if n := len(s.byAction); n > maxActions {
 		t.Errorf("%d actions counted, want at most %d", n, maxActions)
 	}
 }

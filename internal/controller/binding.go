@@ -3,6 +3,7 @@ package controller
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 
@@ -128,17 +129,18 @@ func (b *binding) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: b.namespace, Name: b.name}
 }
 
-// object returns the binding as an object of the API.
+// object returns the binding as an object of the API, into which an answer may be read:
+// it shares nothing with the binding.
 func (b *binding) object() client.Object {
 	meta := metav1.ObjectMeta{
 		Namespace: b.namespace, Name: b.name, UID: b.uid, ResourceVersion: b.version,
-		Labels: b.labels, OwnerReferences: b.owners,
+		Labels: maps.Clone(b.labels), OwnerReferences: slices.Clone(b.owners),
 	}
 	typ := metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: b.kind()}
 	if b.namespace == "" {
-		return &rbacv1.ClusterRoleBinding{TypeMeta: typ, ObjectMeta: meta, Subjects: b.subjects, RoleRef: b.role}
+		return &rbacv1.ClusterRoleBinding{TypeMeta: typ, ObjectMeta: meta, Subjects: slices.Clone(b.subjects), RoleRef: b.role}
 	}
-	return &rbacv1.RoleBinding{TypeMeta: typ, ObjectMeta: meta, Subjects: b.subjects, RoleRef: b.role}
+	return &rbacv1.RoleBinding{TypeMeta: typ, ObjectMeta: meta, Subjects: slices.Clone(b.subjects), RoleRef: b.role}
 }
 
 // bindingOf returns an object of the API as a binding, which shares its values.

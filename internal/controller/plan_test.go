@@ -178,6 +178,17 @@ func TestBindingBindsTheGroupOfTheEntryAlone(t *testing.T) {
 	}
 }
 
+func TestAnswersDoNotChangeWhatIsWanted(t *testing.T) {
+	for _, namespace := range []string{"", "dev"} {
+		b, again := newBinding(newEntry(), policy.View, "role", namespace), newBinding(newEntry(), policy.View, "role", namespace)
+		answer := bindingOf(b.object())
+		answer.labels["more"], answer.owners[0].Name, answer.subjects[0].Name = "more", "other", "other"
+		if !again.is(b) || len(b.labels) != len(again.labels) {
+			t.Errorf("got %+v, want %+v", b, again)
+		}
+	}
+}
+
 func TestBindingOfAnyNameCanBeStored(t *testing.T) {
 	for _, name := range []string{"a", strings.Repeat("a", 63), strings.Repeat("a", 64), strings.Repeat("long.", 50) + "end"} {
 		e := newEntry()

@@ -45,10 +45,11 @@ func (w *writer) create(ctx context.Context, b *binding, entry types.UID) (*bind
 	if !apierrors.IsAlreadyExists(err) {
 		return nil, err
 	}
-	if err := w.live.Get(ctx, b.key(), object); err != nil {
+	there := (&binding{namespace: b.namespace}).object()
+	if err := w.live.Get(ctx, b.key(), there); err != nil {
 		return nil, fmt.Errorf("it was there, and now: %v", err) //nolint:errorlint // not found is not what it means here
 	}
-	have := bindingOf(object)
+	have := bindingOf(there)
 	switch {
 	case !have.belongsTo(entry):
 		return nil, errNameTaken

@@ -98,7 +98,7 @@ deploy/crd, deploy/policies.yaml and deploy/controller/rbac.yaml first.`,
 		head: `The server as a static pod, for /etc/kubernetes/manifests of each control-plane node: docs/install.md. Its
 configuration is /etc/aws-iam-authenticator/config.yaml on the node.`,
 		templates: []string{"server.yaml"},
-		set:       []string{"server.kind=Pod"},
+		set:       []string{"workload.kind=Pod"},
 	},
 	{
 		path:      "kustomize/server/server.yaml",

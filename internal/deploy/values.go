@@ -54,7 +54,7 @@ type describer struct {
 
 // free are the values whose keys aren't ours.
 var free = map[string]bool{
-	"server.nodeSelector": true, "server.resources": true, "controller.resources": true,
+	"workload.nodeSelector": true, "workload.resources": true, "controller.resources": true,
 	"ceiling.data": true, "monitoring.dashboard.labels": true,
 }
 
@@ -62,15 +62,15 @@ var free = map[string]bool{
 var rules = map[string]object{
 	"image.digest":               {"pattern": "^(sha256:[0-9a-f]{64})?$"},
 	"image.pullPolicy":           {"enum": []string{"Always", "IfNotPresent", "Never"}},
-	"server.kind":                {"enum": []string{"DaemonSet", "Pod", "None"}},
-	"server.runAsUser":           {"minimum": 1},
-	"server.maxUnavailable":      {"type": []string{"integer", "string"}},
+	"workload.kind":              {"enum": []string{"DaemonSet", "Pod", "None"}},
+	"workload.runAsUser":         {"minimum": 1},
+	"workload.maxUnavailable":    {"type": []string{"integer", "string"}},
 	"controller.replicas":        {"minimum": 0},
 	"rbac.backends":              {"items": object{"enum": []string{"EKSConfigMap", "AccessEntry", "CRD"}}},
 	"ceiling.data":               {"additionalProperties": object{"type": "string"}, "propertyNames": object{"enum": []string{"maxPolicy", "namespaces", "groups", "usernames", "types"}}},
-	"server.configFile":          {"pattern": "^/.+/[^/]+$"},
+	"workload.configFile":        {"pattern": "^/.+/[^/]+$"},
 	"controller.policies":        {"items": object{"type": "string"}},
-	"server.extraArgs":           {"items": object{"type": "string"}},
+	"workload.extraArgs":         {"items": object{"type": "string"}},
 	"controller.extraArgs":       {"items": object{"type": "string"}},
 	"serviceAccount.annotations": {"additionalProperties": object{"type": "string"}},
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
 	"github.com/iam-authenticator/authenticator/pkg/policy"
 )
 
@@ -112,7 +113,7 @@ func validation(err *field.Error, arn string) (rule ID, message, suggestion stri
 
 // accessMapping looks at what an entry without mistakes does.
 func (c *checker) accessMapping(t *text, spec *yaml.Node, a v1alpha1.AccessEntry, entry string) {
-	e := mapper.Entry{Source: mapper.Source{ARN: a.Spec.PrincipalARN, Index: -1}, UserID: a.Spec.PrincipalID}
+	e := mapper.Entry{Source: mapper.Source{ARN: a.Spec.PrincipalARN, Index: -1}, UserID: a.Spec.PrincipalID, Node: accessentry.NodeKind(a.Spec.Type)}
 	e.Username, e.Groups = a.Defaults()
 	if a.Spec.Username != "" {
 		e.Username = a.Spec.Username

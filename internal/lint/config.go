@@ -72,9 +72,6 @@ func (c *checker) settings(t *text, root *yaml.Node, conf config.Config) {
 			c.report(rule, t.of(setting(root, "defaultRole")), Finding{Message: "defaultRole is not the ARN of a role", Suggestion: suggestion, Principal: conf.DefaultRole})
 		}
 	}
-	for _, key := range conf.Unused() {
-		c.report(unusedKey, t.of(setting(root, key)), Finding{Message: key + " has no effect in this version"})
-	}
 	if !conf.Server.HasBackend(config.BackendMountedFile) && len(conf.Server.BackendMode) > 0 {
 		for _, name := range sectionNames {
 			if n := setting(root, "server."+name); n != root && !isNull(resolve(n)) {

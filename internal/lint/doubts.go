@@ -127,10 +127,10 @@ func (c *checker) node(l located, say sayFunc) {
 	at := l.fields.at(l.at, "username", "type")
 	name := strings.HasPrefix(e.Username, "system:node:")
 	inNodes := slices.Contains(e.Groups, nodes)
-	ec2 := strings.Contains(e.Username, "{{EC2PrivateDNSName}}")
+	ec2 := strings.Contains(e.Username, "{{EC2PrivateDNSName}}") || strings.Contains(e.Username, "{{EC2InstanceID}}")
 	switch {
 	case ec2 && !name:
-		say(nodeIdentity, at, "a username with {{EC2PrivateDNSName}} that is not system:node:{{EC2PrivateDNSName}} is no node's, and whoever may assume the role chooses it", "write system:node:{{EC2PrivateDNSName}} for nodes, {{SessionName}} for people")
+		say(nodeIdentity, at, "a username after an EC2 instance that doesn't begin with system:node: is no node's, and whoever may assume the role chooses it", "write system:node:{{EC2PrivateDNSName}} for nodes, {{SessionName}} for people")
 	case name && !inNodes:
 		say(nodeIdentity, at, "the username is a node's, but the group system:nodes is missing, without which it is none", "add the group system:nodes")
 	case inNodes && !name:

@@ -143,7 +143,7 @@ var ruleTests = []struct {
 	{wholeAccount, "", "- '111122223333'\n", "1:3", "", ""},
 	{unquotedAccount, "", "- 011122223333\n", "1:3", "- '011122223333'\n", `"011122223333"`},
 	{systemMasters, "", role + "  groups: ['system:masters']\n", "3:12", "", "cluster-admin"},
-	{unusedKey, "setting", "server:\n  sourceARN: a\n", "2:14", "", ""},
+	{configValue, "source ARN", "server:\n  sourceARN: a\n", "2:14", "", ""},
 	{unusedKey, "mappings without their backend", "server:\n  backendMode: EKSConfigMap\n  mapRoles:\n  " + indent(role, 2), "4:3", "", ""},
 	{notChecked, "kind", "apiVersion: v1\nkind: Secret\n", "1:1", "", ""},
 	{notChecked, "ConfigMap", strings.Replace(configMap, "aws-auth", "other", 1), "1:1", "", ""},

@@ -3,12 +3,12 @@ package migrate
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/iam-authenticator/authenticator/internal/entries"
 	"github.com/iam-authenticator/authenticator/pkg/apis/v1alpha1"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
 )
 
 // Label is on every access entry that a migration made. Its value is the name of the
@@ -148,13 +148,15 @@ func (r *Row) spec(e mapper.Entry, o Options) (spec v1alpha1.AccessEntrySpec, wh
 	spec = v1alpha1.AccessEntrySpec{PrincipalARN: principalARN(e.Principal), PrincipalID: e.UserID, Type: v1alpha1.Standard}
 	if t, ok := nodeType(e); ok {
 		if !o.Nodes {
-			why = "nodes"
-			if strings.Contains(e.Username, "{{EC2PrivateDNSName}}") {
-				why = "nodes, whose {{EC2PrivateDNSName}} this version does not resolve"
-			}
-			return spec, why + "; --nodes carries them as " + string(t)
+			return spec, "nodes; --nodes carries them as " + string(t)
 		}
 		spec.Type = t
+		switch accessentry.NodeKind(t) {
+		case mapper.EC2Node:
+			r.Notes = append(r.Notes, "nodes have to prove that they are the instance, for which the server asks iam:GetInstanceProfile (server.nodeProof)")
+		default:
+			r.Notes = append(r.Notes, "only sessions that are named like a node of the type "+string(t)+" get in")
+		}
 		r.drop(e.Groups, bootstrappers, "without the group system:bootstrappers, which a node needs only if it asks for certificates")
 		return spec, ""
 	}

@@ -41,7 +41,7 @@ func TestWhatCannotBeCarriedIsLeftWithTheReason(t *testing.T) {
 	}{
 		"masters":            {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: a, groups: [system:masters]}`), "--masters-as-policy"},
 		"another group":      {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: a, groups: [system:monitoring]}`), "it cannot start with system:"},
-		"EC2 nodes":          {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: "system:node:{{EC2PrivateDNSName}}", groups: [system:bootstrappers, system:nodes]}`), "does not resolve; --nodes carries them as EC2_LINUX"},
+		"EC2 nodes":          {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: "system:node:{{EC2PrivateDNSName}}", groups: [system:bootstrappers, system:nodes]}`), "nodes; --nodes carries them as EC2_LINUX"},
 		"Fargate":            {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: "system:node:{{SessionName}}", groups: [system:bootstrappers, system:nodes, system:node-proxier]}`), "--nodes carries them as FARGATE_LINUX"},
 		"nodes with more":    {roles(`{rolearn: arn:aws:iam::111122223333:role/a, username: "system:node:{{EC2PrivateDNSName}}", groups: [system:nodes, more]}`), "The username must not begin with system:"},
 		"account":            {awsauth.Document{"mapAccounts": `["111122223333"]`}, "an account that is mapped as a whole"},

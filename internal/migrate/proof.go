@@ -12,6 +12,7 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/config"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
+	"github.com/iam-authenticator/authenticator/pkg/mapper/accessentry"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
 
@@ -22,6 +23,9 @@ type Proof struct {
 	Differences []string `json:"differences,omitempty"`
 	// Dropped says how many logins lose each group, as was asked for.
 	Dropped map[string]int `json:"dropped,omitempty"`
+	// Narrowed is how many logins are refused as their session is not named like a node of
+	// the type.
+	Narrowed int `json:"narrowed,omitempty"`
 }
 
 // String returns the proof on one line.
@@ -29,6 +33,9 @@ func (p Proof) String() string {
 	result := []string{"the same"}
 	for _, g := range slices.Sorted(maps.Keys(p.Dropped)) {
 		result = append(result, fmt.Sprintf("but %d without the group %s", p.Dropped[g], g))
+	}
+	if p.Narrowed > 0 {
+		result = append(result, fmt.Sprintf("but %d refused, as their session is not named like such a node", p.Narrowed))
 	}
 	if len(p.Differences) > 0 {
 		result = []string{fmt.Sprintf("%d differ", len(p.Differences))}
@@ -73,7 +80,7 @@ func (p *Plan) rest() mapper.Mapper {
 // prove compares, with the access entries that are made and with the source as it is left
 // by the migration.
 func (p *Plan) prove(ctx context.Context, made, whole, rest mapper.Mapper) (Proof, error) {
-	o := mapper.ChainOptions{NodeNames: anyNode{}}
+	o := mapper.ChainOptions{Nodes: anyNode{}}
 	before := mapper.NewChain([]mapper.Mapper{whole}, o)
 	after := []*mapper.Chain{mapper.NewChain([]mapper.Mapper{made, whole}, o), mapper.NewChain([]mapper.Mapper{made, rest}, o)}
 
@@ -81,6 +88,12 @@ func (p *Plan) prove(ctx context.Context, made, whole, rest mapper.Mapper) (Proo
 	for _, r := range p.Rows {
 		if r.Outcome == Carried {
 			drops[r.key()] = r.drops
+		}
+	}
+	types := map[string]v1alpha1.AccessEntryType{}
+	for _, a := range p.Entries() {
+		if principal, err := iam.ParsePrincipal(a.Spec.PrincipalARN); err == nil {
+			types[principal.Key()] = a.Spec.Type
 		}
 	}
 	var proof Proof
@@ -102,6 +115,10 @@ func (p *Plan) prove(ctx context.Context, made, whole, rest mapper.Mapper) (Proo
 		was.groups = sorted(was.groups, drops[id.MapKey])
 		for _, chain := range after {
 			is := login(ctx, chain, id)
+			if was.refused == "" && is.refused == reason.NodeNameRefused && accessentry.NodeKind(types[id.MapKey]) != mapper.NoNode {
+				proof.Narrowed++
+				break
+			}
 			is.groups = sorted(is.groups, nil)
 			if !was.same(is) {
 				proof.Differences = append(proof.Differences, fmt.Sprintf("%s (user ID %s): before %s, after %s", id.ARN, id.UserID, was, is))
@@ -149,7 +166,7 @@ func accessEntryMapper(list []*v1alpha1.AccessEntry) mapper.Mapper {
 		if err != nil {
 			continue
 		}
-		e := mapper.Entry{Source: mapper.Source{Section: a.Name, Index: -1, ARN: a.Spec.PrincipalARN}, Principal: p, UserID: a.Spec.PrincipalID}
+		e := mapper.Entry{Source: mapper.Source{Section: a.Name, Index: -1, ARN: a.Spec.PrincipalARN}, Principal: p, UserID: a.Spec.PrincipalID, Node: accessentry.NodeKind(a.Spec.Type)}
 		e.Username, e.Groups = effective(a)
 		m, err := mapper.NewMapping(e)
 		if err = errors.Join(err, a.Validate().ToAggregate()); err != nil {
@@ -176,8 +193,8 @@ func effective(a *v1alpha1.AccessEntry) (username string, groups []string) {
 // only.
 type anyNode struct{}
 
-func (anyNode) PrivateDNSName(_ context.Context, instance string) (string, error) {
-	return instance + ".ec2.internal", nil
+func (anyNode) PrivateDNSName(_ context.Context, caller iam.Identity, _ bool) (string, error) {
+	return caller.SessionName + ".ec2.internal", nil
 }
 
 // sessions are names of sessions as people, programs, nodes and attackers have them.

@@ -9,21 +9,29 @@ import (
 	"github.com/iam-authenticator/authenticator/pkg/mapper"
 )
 
-// anySession is the ID of an instance, which every entry without a pattern takes.
+// anySession is the ID of an instance, which every entry without a pattern takes that is
+// not for another kind of nodes.
 const anySession = "i-0123456789abcdef0"
 
 // Session returns a session name that the entry takes or, with ErrNoSession, one that it
 // refuses.
 func Session(e mapper.Entry) (string, error) {
 	if e.SessionNamePattern == "" || e.Principal.Kind == iam.User || e.Principal.Kind == iam.Root {
-		return anySession, nil // no pattern, or one that its entry may not have
+		switch e.Node { // no pattern, or one that its entry may not have
+		case mapper.FargateNode:
+			return "fargate-ip-10-0-0-1.ec2.internal", nil
+		case mapper.HybridNode:
+			return "mi-0123456789abcdef0", nil
+		default:
+			return anySession, nil
+		}
 	}
 	var names names
 	if e.Principal.Kind == iam.FederatedUser {
 		names.only = e.Principal.Name
 	}
 	for _, template := range append([]string{e.Username}, e.Groups...) {
-		names.ofInstances = names.ofInstances || strings.Contains(template, "{{EC2PrivateDNSName}}")
+		names.ofInstances = names.ofInstances || strings.Contains(template, "{{EC2")
 	}
 	parsed, err := syntax.Parse(`\A(?:`+e.SessionNamePattern+`)\z`, syntax.Perl) // as the mapper has it
 	if err != nil {

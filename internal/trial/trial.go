@@ -78,11 +78,11 @@ func Caller(e mapper.Entry, partition string, named func(iam.Identity) bool) (ia
 	}
 }
 
-// Nodes is a mapper.NodeNames that knows a name for every instance.
+// Nodes is a mapper.Nodes that knows a name for every instance.
 type Nodes struct{}
 
 // PrivateDNSName returns the same name for every instance.
-func (Nodes) PrivateDNSName(context.Context, string) (string, error) {
+func (Nodes) PrivateDNSName(context.Context, iam.Identity, bool) (string, error) {
 	return "ip-10-0-0-1.ec2.internal", nil
 }
 
@@ -112,6 +112,6 @@ func (s Source) Names(id iam.Identity) bool {
 
 // Login returns who an identity is by the entries of the source.
 func (s Source) Login(id iam.Identity, reservedPrefixes map[string][]string) (mapper.User, error) {
-	chain := mapper.NewChain([]mapper.Mapper{s}, mapper.ChainOptions{NodeNames: Nodes{}, ReservedPrefixes: reservedPrefixes})
+	chain := mapper.NewChain([]mapper.Mapper{s}, mapper.ChainOptions{Nodes: Nodes{}, ReservedPrefixes: reservedPrefixes})
 	return chain.Map(context.Background(), id)
 }

@@ -12,10 +12,10 @@ import (
 // Config is the configuration file. Keys are those of aws-iam-authenticator, in
 // any letter case, and a few more.
 type Config struct {
-	// ClusterID is the cluster's ID that tokens are signed for. Any string that is
-	// unique among clusters.
+	// ClusterID is what tokens are signed for: any string that no other cluster has.
+	// Required.
 	ClusterID string `yaml:"clusterID"`
-	// DefaultRole is the role that "token" assumes if no other is asked for.
+	// DefaultRole is the ARN of the role that "token" assumes if no other is asked for.
 	DefaultRole string `yaml:"defaultRole"`
 	// Server configures "server" and "init".
 	Server Server `yaml:"server"`
@@ -23,10 +23,10 @@ type Config struct {
 
 // Server is the part of the configuration that the webhook server reads.
 type Server struct {
-	// AdditionalClusterIDs are further cluster IDs to accept, at most three, while
-	// the ID is being replaced.
+	// AdditionalClusterIDs are up to three more cluster IDs to accept, while the ID is
+	// being replaced.
 	AdditionalClusterIDs []string `yaml:"additionalClusterIDs"`
-	// Partition is the AWS partition of the principals. Default "aws".
+	// Partition is the AWS partition of the principals and of STS. Default "aws".
 	Partition string `yaml:"partition"`
 	// STSRegions are regions of the partition that this version doesn't know yet.
 	STSRegions []string `yaml:"stsRegions"`
@@ -34,13 +34,15 @@ type Server struct {
 	STSConcurrency int `yaml:"stsConcurrency"`
 	// STSTimeout bounds the calls to STS for one token. Default 5s.
 	STSTimeout time.Duration `yaml:"stsTimeout"`
-	// STSQPS and STSBurst bound the calls to STS per second, and how many may be made
-	// at once after a pause. Default 500 each. 0 QPS is no bound.
-	STSQPS   int `yaml:"stsQps"`
+	// STSQPS is the number of calls to STS per second, to all endpoints; 0 is no bound.
+	// Default 500.
+	STSQPS int `yaml:"stsQps"`
+	// STSBurst is the number of calls at once after a pause. Default 500.
 	STSBurst int `yaml:"stsBurst"`
-	// STSAccessKeyQPS and STSAccessKeyBurst are the same for one access key. Default 50
-	// and 200.
-	STSAccessKeyQPS   int `yaml:"stsAccessKeyQps"`
+	// STSAccessKeyQPS is the number of calls per second with one access key; 0 is no
+	// bound. Default 50.
+	STSAccessKeyQPS int `yaml:"stsAccessKeyQps"`
+	// STSAccessKeyBurst is the number of calls at once with it after a pause. Default 200.
 	STSAccessKeyBurst int `yaml:"stsAccessKeyBurst"`
 	// TokenCache remembers what STS said about tokens.
 	TokenCache TokenCache `yaml:"tokenCache"`
@@ -49,65 +51,78 @@ type Server struct {
 	// STSEmulator sends every call to an STS emulator. For tests and demonstrations.
 	STSEmulator STSEmulator `yaml:"stsEmulator"`
 
-	// Address and Port are where the webhook listens. Default 127.0.0.1 and 21362.
+	// Address is the IP address of the webhook. Default 127.0.0.1.
 	Address string `yaml:"address"`
-	Port    int    `yaml:"port"`
+	// Port is the port of the webhook. Default 21362.
+	Port int `yaml:"port"`
 	// Hostname is the name in the certificate and in the webhook kubeconfig.
 	// Default "localhost".
 	Hostname string `yaml:"hostname"`
-	// HealthAddress and HealthPort are where health checks and metrics are served
-	// over plain HTTP. Default 127.0.0.1 and 21363. Port 0 switches it off.
+	// HealthAddress is the IP address of health checks and metrics over plain HTTP.
+	// Default 127.0.0.1.
 	HealthAddress string `yaml:"healthAddress"`
-	HealthPort    int    `yaml:"healthPort"`
+	// HealthPort is their port; 0 is none. Default 21363.
+	HealthPort int `yaml:"healthPort"`
 
-	// StateDir is where the certificates and keys that the server makes are kept.
+	// StateDir is the directory of the certificates and keys that the server makes.
 	StateDir string `yaml:"stateDir"`
-	// CertFile and KeyFile are a certificate chain and key to use instead.
+	// CertFile is a file with a certificate chain to serve instead; it is read again when
+	// it changes.
 	CertFile string `yaml:"certFile"`
-	KeyFile  string `yaml:"keyFile"`
-	// CAFile is what the API server trusts in place of the top of CertFile's chain.
+	// KeyFile is the key of CertFile.
+	KeyFile string `yaml:"keyFile"`
+	// CAFile is what the API server trusts, if not the top of the chain in CertFile.
 	CAFile string `yaml:"caFile"`
-	// ClientCAFile, if set, is what client certificates are checked against;
-	// clients of the webhook without one are refused.
+	// ClientCAFile is the CA of the API server's client certificate. If it is set, nobody
+	// gets an answer without one, on the whole port.
 	ClientCAFile string `yaml:"clientCAFile"`
-	// APIServerCertFile and APIServerKeyFile are where the API server finds its client
-	// certificate; they go into the webhook kubeconfig.
+	// APIServerCertFile is where the API server finds that certificate. It goes into the
+	// webhook kubeconfig.
 	APIServerCertFile string `yaml:"apiServerCertFile"`
-	APIServerKeyFile  string `yaml:"apiServerKeyFile"`
-	// GenerateKubeconfig is where the kubeconfig for the API server's
-	// --authentication-token-webhook-config-file is written.
+	// APIServerKeyFile is the key of APIServerCertFile.
+	APIServerKeyFile string `yaml:"apiServerKeyFile"`
+	// GenerateKubeconfig is where to write the webhook kubeconfig, for the API server's
+	// --authentication-token-webhook-config-file.
 	GenerateKubeconfig string `yaml:"generateKubeconfig"`
-	// KubeconfigPregenerated says that the file is there already: it is not written.
+	// KubeconfigPregenerated says that it is there already, and is not to be written.
 	KubeconfigPregenerated bool `yaml:"kubeconfigPregenerated"`
 
-	// BackendMode lists the sources of mappings, in order. Default MountedFile, unless
+	// BackendMode is the sources of mappings, in order. MountedFile, unless
 	// AuthenticationMode is set.
 	BackendMode []string `yaml:"backendMode"`
-	// AuthenticationMode names the sources as EKS does: CONFIG_MAP, API_AND_CONFIG_MAP
-	// or API. It excludes BackendMode.
+	// AuthenticationMode is the sources by EKS's names: CONFIG_MAP, API_AND_CONFIG_MAP or
+	// API. It excludes BackendMode.
 	AuthenticationMode string `yaml:"authenticationMode"`
 	// DynamicBackendModePath is a file that names other backend modes while it is there.
 	DynamicBackendModePath string `yaml:"dynamicBackendModePath"`
-	// BootstrapAdmin are the ARNs of roles and users that are always mapped to a
-	// cluster administrator, whatever the sources say.
+	// BootstrapAdmin are ARNs of roles and users that always get in as cluster
+	// administrators, whatever the sources say.
 	BootstrapAdmin []string `yaml:"bootstrapAdmin"`
-	// Kubeconfig and Master say how to reach the API server, for the sources in the
-	// cluster. Default: as a pod of the cluster does.
+	// Kubeconfig says how to reach the API server, for sources in the cluster. As a pod of
+	// the cluster does, if it is empty.
 	Kubeconfig string `yaml:"kubeconfig"`
-	Master     string `yaml:"master"`
+	// Master is the URL of the API server, if not that of the kubeconfig.
+	Master string `yaml:"master"`
 	// DynamicFilePath is the file of the backend DynamicFile.
 	DynamicFilePath string `yaml:"dynamicfilepath"`
-	// DynamicFileUserIDStrict looks principals up by their unique ID there.
+	// DynamicFileUserIDStrict looks principals up by their unique ID there; an ARN, if
+	// given, must match too.
 	DynamicFileUserIDStrict bool `yaml:"dynamicfileUserIDStrict"`
-	// ReservedPrefixConfig forbids prefixes of usernames, by backend.
+	// ReservedPrefixConfig lists prefixes of usernames that a backend must not give.
 	ReservedPrefixConfig []ReservedPrefixes `yaml:"reservedPrefixConfig"`
-	// ScrubbedAccounts are accounts whose principals are not shown in the UID and
-	// the extra fields of users.
+	// ScrubbedAccounts are accounts whose principals don't show in the UID and the extra
+	// fields of users.
 	ScrubbedAccounts []string `yaml:"scrubbedAccounts"`
-	// The mappings of the backend MountedFile. They are read, entry by entry, by
-	// the file's own watch: see pkg/mapper/file.
-	MapRoles    yaml.Node `yaml:"mapRoles"`
-	MapUsers    yaml.Node `yaml:"mapUsers"`
+
+	// The mappings of the backend MountedFile are nodes, as the file's own watch reads
+	// them, entry by entry: see pkg/mapper/file.
+
+	// MapRoles is the mappings of roles.
+	MapRoles yaml.Node `yaml:"mapRoles"`
+	// MapUsers is the mappings of users.
+	MapUsers yaml.Node `yaml:"mapUsers"`
+	// MapAccounts is account IDs, each of whose principals gets in under its ARN, without
+	// groups.
 	MapAccounts yaml.Node `yaml:"mapAccounts"`
 
 	// AdmissionWebhook serves the checks of mappings for a ValidatingWebhookConfiguration
@@ -118,64 +133,84 @@ type Server struct {
 	// loopback address.
 	Profiling bool `yaml:"profiling"`
 
-	// Keys of aws-iam-authenticator for parts that this version doesn't have yet.
-	// They are accepted and named in a warning: see Config.Unused.
+	// NodeRoleExclusive refuses a proof by a role that others than EC2 may assume; else the
+	// log warns of them. Default false.
+	NodeRoleExclusive bool `yaml:"nodeRoleExclusive"`
+	// NodeProof is which nodes must prove to be the EC2 instance that their session is
+	// named after: none, accessEntries or all. Default accessEntries.
+	NodeProof string `yaml:"nodeProof"`
+	// EC2DescribeInstancesRoleARN is the role to assume to ask EC2 and IAM about nodes. If it
+	// is empty, none is.
 	EC2DescribeInstancesRoleARN string `yaml:"ec2DescribeInstancesRoleARN"`
-	SourceARN                   string `yaml:"sourceARN"`
-	EC2DescribeInstancesQPS     int    `yaml:"ec2DescribeInstancesQps"`
-	EC2DescribeInstancesBurst   int    `yaml:"ec2DescribeInstancesBurst"`
+	// SourceARN is the ARN of the cluster, sent with its account when that role is assumed
+	// (x-amz-source-arn, x-amz-source-account), for conditions in its trust policy.
+	SourceARN string `yaml:"sourceARN"`
+	// EC2DescribeInstancesQPS is the number of calls to EC2 and IAM per second, of 100
+	// instances each at most. Default 15.
+	EC2DescribeInstancesQPS int `yaml:"ec2DescribeInstancesQps"`
+	// EC2DescribeInstancesBurst is the number of calls at once after a pause. Default 5.
+	EC2DescribeInstancesBurst int `yaml:"ec2DescribeInstancesBurst"`
 }
 
 // STSEmulator is where an STS emulator is and what its certificate is checked
 // against. Both or neither are set.
 type STSEmulator struct {
-	Address string `yaml:"address"` // host:port
-	CAFile  string `yaml:"caFile"`  // PEM
+	// Address is the host:port of an STS emulator to ask instead of AWS. For tests.
+	Address string `yaml:"address"`
+	// CAFile is its CA, in PEM. Nothing else is trusted then.
+	CAFile string `yaml:"caFile"`
 }
 
 // TokenCache says how long what STS said about a token is good for.
 type TokenCache struct {
-	// TTL is how long an identity is good for before STS is asked again. Default 1m; 0
-	// asks each time.
+	// TTL is how long a token that STS vouched for is good for before STS is asked again,
+	// and so how long a disabled access key still works; 0 asks each time. Default 1m.
 	TTL time.Duration `yaml:"ttl"`
-	// StaleOnError lets an identity stand until the token's end while STS can't be
+	// StaleOnError lets in who got in before, until the token's end, while STS can't be
 	// asked. Default true.
 	StaleOnError bool `yaml:"staleOnError"`
-	// NegativeTTL is how long a refusal of STS is good for. Default 10s.
+	// NegativeTTL is how long a refusal of STS is good for; 0 asks each time. Default 10s.
 	NegativeTTL time.Duration `yaml:"negativeTTL"`
-	// MaxEntries and MaxBytes bound the cache. Default 50000 and 67108864.
+	// MaxEntries is the number of tokens that are remembered. Default 50000.
 	MaxEntries int `yaml:"maxEntries"`
-	MaxBytes   int `yaml:"maxBytes"`
+	// MaxBytes is the memory that they take, about. Default 67108864.
+	MaxBytes int `yaml:"maxBytes"`
 }
 
 // Audit says where the records of decisions go.
 type Audit struct {
-	// Path is the file, "-" for standard output, or empty for no records.
+	// Path is the file of the records, "-" for standard output, or empty for none.
 	Path string `yaml:"path"`
-	// Required refuses to answer a decision whose record can't be written.
+	// Required gives no login an answer whose record can't be written.
 	Required bool `yaml:"required"`
-	// MaxSize, in MiB, and MaxAge are when a file is put aside, and MaxBackups is how
-	// many of those are kept. Default 100, 24h and 30. 0 is no bound of age or number.
-	MaxSize    int           `yaml:"maxSize"`
-	MaxAge     time.Duration `yaml:"maxAge"`
-	MaxBackups int           `yaml:"maxBackups"`
+	// MaxSize is the size in MiB at which the file is put aside. Default 100.
+	MaxSize int `yaml:"maxSize"`
+	// MaxAge is the age at which it is put aside; 0 is no bound. Default 24h.
+	MaxAge time.Duration `yaml:"maxAge"`
+	// MaxBackups is how many files that were put aside are kept; 0 is all. Default 30.
+	MaxBackups int `yaml:"maxBackups"`
 	// Compress compresses files that were put aside, with gzip.
 	Compress bool `yaml:"compress"`
 	// Fsync is when records are forced to the disk: none, interval or always. Default
-	// interval, with a FsyncInterval of 1s.
-	Fsync         string        `yaml:"fsync"`
+	// interval.
+	Fsync string `yaml:"fsync"`
+	// FsyncInterval is the interval. Default 1s.
 	FsyncInterval time.Duration `yaml:"fsyncInterval"`
-	// ForeignTokens records decisions about tokens that are not ours too.
+	// ForeignTokens records decisions about tokens that aren't ours too.
 	ForeignTokens bool `yaml:"foreignTokens"`
 	// Pseudonymize puts hashes in the place of session names, usernames and the names of
-	// users, under the key in PseudonymKeyFile.
-	Pseudonymize     bool   `yaml:"pseudonymize"`
+	// users.
+	Pseudonymize bool `yaml:"pseudonymize"`
+	// PseudonymKeyFile is a file with the key of the hashes, 32 bytes or more, that others
+	// can't read.
 	PseudonymKeyFile string `yaml:"pseudonymKeyFile"`
 }
 
 // ReservedPrefixes are username prefixes that no mapping of a backend may give.
 type ReservedPrefixes struct {
-	Backend  string   `yaml:"backendmode"`
+	// Backend is the name of the backend.
+	Backend string `yaml:"backendmode"`
+	// Prefixes are the prefixes.
 	Prefixes []string `yaml:"usernamePrefixReserveList"`
 }
 
@@ -211,6 +246,7 @@ func Default() Config {
 		HealthPort:                21363,
 		StateDir:                  "/var/aws-iam-authenticator",
 		GenerateKubeconfig:        "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml",
+		NodeProof:                 "accessEntries",
 		EC2DescribeInstancesQPS:   15,
 		EC2DescribeInstancesBurst: 5,
 	}}

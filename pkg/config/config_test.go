@@ -41,9 +41,6 @@ func TestLoadReadsTheOriginalsFile(t *testing.T) {
 	if err := c.CompleteServer(); err != nil {
 		t.Error(err)
 	}
-	if got := c.Unused(); !slices.Equal(got, []string{"server.ec2DescribeInstancesRoleARN"}) {
-		t.Errorf("Unused = %v", got)
-	}
 }
 
 func TestParseAcceptsKeysInAnyLetterCase(t *testing.T) {
@@ -146,7 +143,18 @@ func TestCompleteServer(t *testing.T) {
 		"emulator":            {func(c *Config) { c.Server.STSEmulator = STSEmulator{"127.0.0.1:1", "/ca"} }, ""},
 		"emulator, no CA":     {func(c *Config) { c.Server.STSEmulator.Address = "127.0.0.1:1" }, "needs a caFile of its own"},
 		"emulator, no port":   {func(c *Config) { c.Server.STSEmulator = STSEmulator{"127.0.0.1", "/ca"} }, "want host:port"},
-		"CA for no emulator":  {func(c *Config) { c.Server.STSEmulator.CAFile = "/ca" }, "but no address"},
+		"proof of all":        {func(c *Config) { c.Server.NodeProof = "all" }, ""},
+		"proof of some":       {func(c *Config) { c.Server.NodeProof = "accessentries" }, `did you mean "accessEntries"?`},
+		"EC2 never":           {func(c *Config) { c.Server.EC2DescribeInstancesQPS = 0 }, "ec2DescribeInstancesQps 0"},
+		"EC2 never at once":   {func(c *Config) { c.Server.EC2DescribeInstancesBurst = 0 }, "ec2DescribeInstancesBurst 0"},
+		"EC2 by a role": {func(c *Config) {
+			c.Server.EC2DescribeInstancesRoleARN, c.Server.SourceARN = "arn:aws:iam::111122223333:role/a", "arn:aws:eks:eu-west-1:111122223333:cluster/demo"
+		}, ""},
+		"EC2 by a user":      {func(c *Config) { c.Server.EC2DescribeInstancesRoleARN = "arn:aws:iam::111122223333:user/a" }, "want a role"},
+		"EC2 by a session":   {func(c *Config) { c.Server.EC2DescribeInstancesRoleARN = "arn:aws:sts::111122223333:assumed-role/a/b" }, "want a role"},
+		"EC2 by nobody":      {func(c *Config) { c.Server.EC2DescribeInstancesRoleARN = "a" }, "ec2DescribeInstancesRoleARN: principal ARN"},
+		"EC2 for nobody":     {func(c *Config) { c.Server.SourceARN = "a" }, "server.sourceARN"},
+		"CA for no emulator": {func(c *Config) { c.Server.STSEmulator.CAFile = "/ca" }, "but no address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := Default()

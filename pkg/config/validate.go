@@ -45,6 +45,7 @@ func (c *Config) CompleteServer() error {
 	errs = append(errs, c.completeBackends()...)
 	errs = append(errs, c.Server.checkListen()...)
 	errs = append(errs, c.Server.checkVerification()...)
+	errs = append(errs, c.Server.checkNodes()...)
 	errs = append(errs, c.Server.Audit.check()...)
 
 	s := c.Server
@@ -161,6 +162,34 @@ func (s Server) checkVerification() (errs []error) {
 	return errs
 }
 
+// NodeProofs are the values of server.nodeProof.
+func NodeProofs() []string { return []string{"none", "accessEntries", "all"} }
+
+func (s Server) checkNodes() (errs []error) {
+	if !slices.Contains(NodeProofs(), s.NodeProof) {
+		errs = append(errs, fmt.Errorf("server.nodeProof %q, want %s%s", s.NodeProof, strings.Join(NodeProofs(), ", "), suggest.DidYouMean(s.NodeProof, NodeProofs())))
+	}
+	if s.EC2DescribeInstancesQPS < 1 {
+		errs = append(errs, fmt.Errorf("server.ec2DescribeInstancesQps %d, want at least 1", s.EC2DescribeInstancesQPS))
+	}
+	if s.EC2DescribeInstancesBurst < 1 {
+		errs = append(errs, fmt.Errorf("server.ec2DescribeInstancesBurst %d, want at least 1", s.EC2DescribeInstancesBurst))
+	}
+	if arn := s.EC2DescribeInstancesRoleARN; arn != "" {
+		if p, err := iam.ParsePrincipal(arn); err != nil {
+			errs = append(errs, fmt.Errorf("server.ec2DescribeInstancesRoleARN: %w", err))
+		} else if p.Kind != iam.Role || p.SessionName != "" {
+			errs = append(errs, fmt.Errorf("server.ec2DescribeInstancesRoleARN %s, want a role: arn:aws:iam::111122223333:role/NAME", arn))
+		}
+	}
+	if s.SourceARN != "" {
+		if _, err := iam.AccountOf(s.SourceARN); err != nil {
+			errs = append(errs, fmt.Errorf("server.sourceARN: %w", err))
+		}
+	}
+	return errs
+}
+
 // FsyncPolicies are the values of server.audit.fsync.
 func FsyncPolicies() []string { return []string{"none", "interval", "always"} }
 
@@ -239,22 +268,4 @@ func backendName(mode string) (string, error) {
 		return "", fmt.Errorf("unknown backend %q%s", mode, suggest.Known(mode, backendNames))
 	}
 	return name, nil
-}
-
-// Unused returns the keys that are set but have no effect in this version.
-func (c Config) Unused() []string {
-	s, d := c.Server, Default().Server
-	var keys []string
-	for key, set := range map[string]bool{
-		"server.ec2DescribeInstancesRoleARN": s.EC2DescribeInstancesRoleARN != "",
-		"server.sourceARN":                   s.SourceARN != "",
-		"server.ec2DescribeInstancesQps":     s.EC2DescribeInstancesQPS != d.EC2DescribeInstancesQPS,
-		"server.ec2DescribeInstancesBurst":   s.EC2DescribeInstancesBurst != d.EC2DescribeInstancesBurst,
-	} {
-		if set {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -85,7 +85,7 @@ func BenchmarkRender(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				r := renderer{ctx: b.Context(), id: id}
+				r := renderer{id: id, instance: instance{ctx: b.Context(), caller: id}}
 				if _, err := r.render(t); err != nil {
 					b.Fatal(err)
 				}

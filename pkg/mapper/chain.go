@@ -20,8 +20,10 @@ type User struct {
 
 // ChainOptions are the options of a Chain.
 type ChainOptions struct {
-	// NodeNames resolves {{EC2PrivateDNSName}}. Nil: that placeholder fails.
-	NodeNames NodeNames
+	// Nodes looks up EC2 instances. Nil: logins that need one fail.
+	Nodes Nodes
+	// NodeProof says of whom a proof is wanted. Default ProveEC2Nodes.
+	NodeProof NodeProof
 	// ReservedPrefixes are, by the name of the mapper, prefixes that none of its
 	// usernames may have, spelled out or not: reservedPrefixConfig of the original.
 	// Letter case counts.
@@ -31,7 +33,8 @@ type ChainOptions struct {
 // Chain asks mappers in order.
 type Chain struct {
 	mappers  []Mapper
-	nodes    NodeNames
+	nodes    Nodes
+	proof    NodeProof
 	prefixes map[string][]string
 }
 
@@ -41,7 +44,7 @@ func NewChain(mappers []Mapper, o ChainOptions) *Chain {
 	for name, list := range o.ReservedPrefixes {
 		prefixes[name] = slices.Clone(list)
 	}
-	return &Chain{mappers: slices.Clone(mappers), nodes: o.NodeNames, prefixes: prefixes}
+	return &Chain{mappers: slices.Clone(mappers), nodes: o.Nodes, proof: o.NodeProof, prefixes: prefixes}
 }
 
 // Map returns the Kubernetes user for an identity. The first mapper with an entry
@@ -90,7 +93,7 @@ func (c *Chain) user(ctx context.Context, m Mapper, mapping *Mapping, id iam.Ide
 	user := User{Mapper: m.Name(), Entry: mapping.source}
 	err := mapping.check(id)
 	if err == nil {
-		user.Username, user.Groups, err = mapping.render(ctx, id, c.nodes)
+		user.Username, user.Groups, err = mapping.render(ctx, id, c.nodes, c.proof)
 	}
 	if err == nil {
 		err = c.checkPrefix(user)

@@ -35,7 +35,7 @@ func TestChainOrder(t *testing.T) {
 		{"first with an entry decides", []Mapper{empty, good, pinned}, alice, "good", reason.Granted},
 		{"mismatch is final", []Mapper{pinned, good}, alice, "", reason.PrincipalIDMismatch},
 		{"session refusal is final", []Mapper{refusing, good}, alice, "", reason.SessionNameRefused},
-		{"template failure is final", []Mapper{failing, good}, alice, "", reason.TemplateFailed},
+		{"failure to render is final", []Mapper{failing, good}, alice, "", reason.NotAnInstance},
 		{"reserved name is final", []Mapper{reserved, good}, eve, "", reason.NameReserved},
 		{"refusal beats account", []Mapper{pinned, whole}, alice, "", reason.PrincipalIDMismatch},
 		{"explicit entry of a later mapper beats account", []Mapper{whole, good}, alice, "good", reason.Granted},
@@ -162,7 +162,7 @@ func TestChainErrorsSayWhere(t *testing.T) {
 		{newStatic("M", []*Mapping{one(t, `{`+arn+`, username: u, userid: AROAOTHER}`)}),
 			"PrincipalIDMismatch: mapper M, mapRoles[0] (line 1): the mapping wants user ID AROAOTHER, but arn:aws:iam::111122223333:role/admins has AROAEXAMPLE"},
 		{newStatic("M", []*Mapping{one(t, `{`+arn+`, username: u, groups: [g, "n:{{EC2PrivateDNSName}}"]}`)}),
-			`TemplateFailed: mapper M, mapRoles[0] (line 1): groups[1]: {{EC2PrivateDNSName}} wants an EC2 instance ID as session name, such as i-0123456789abcdef0, not "alice"`},
+			`NotAnInstance: mapper M, mapRoles[0] (line 1): groups[1]: the session name "alice", want an EC2 instance ID such as i-0123456789abcdef0`},
 		{static{name: "M", err: fmt.Errorf("informer: %w", Status{}.Ready())},
 			"MapperNotReady: mapper M: informer: MapperNotReady: mappings not read yet"},
 		{newStatic("M", nil), "NotMapped: no mapping for arn:aws:iam::111122223333:role/admins"},
@@ -234,7 +234,7 @@ func TestChainPrecedenceInEveryOrder(t *testing.T) {
 		}, reason.PrincipalIDMismatch},
 		{"can't render", func(source string) Mapper {
 			return newStatic(source, []*Mapping{one(t, `{`+arn+`, username: "{{EC2PrivateDNSName}}"}`)})
-		}, reason.TemplateFailed},
+		}, reason.NotAnInstance},
 		{"has a mistake", func(source string) Mapper {
 			return newStatic(source, section(t, MapRoles, `- {`+arn+`, user: x}`).Mappings)
 		}, reason.EntryInvalid},

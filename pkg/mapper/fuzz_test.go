@@ -46,7 +46,7 @@ func FuzzParseSection(f *testing.F) {
 // renders checks that a mapping gives sound names or a reason code.
 func renders(t *testing.T, m *Mapping) {
 	id := session(t, "Admins", "i-0123456789abcdef0")
-	name, groups, err := m.render(t.Context(), id, nil)
+	name, groups, err := m.render(t.Context(), id, nil, ProveEC2Nodes)
 	if err != nil {
 		if code := reason.Of(err); code != reason.TemplateFailed && code != reason.NameReserved {
 			t.Errorf("render: %v", err)

@@ -69,6 +69,8 @@ type Entry struct {
 	// SessionNamePattern is a regular expression (RE2) that the whole session name
 	// must match. Empty: any, or none.
 	SessionNamePattern string
+	// Node is the kind of nodes that the entry is for, whose sessions alone get in.
+	Node NodeKind
 	// RequireTemporaryCredentials refuses long-term access keys.
 	RequireTemporaryCredentials bool
 }
@@ -219,7 +221,7 @@ func (m *Mapping) check(id iam.Identity) error {
 	case e.RequireTemporaryCredentials && !id.IsTemporary():
 		return reason.New(reason.TemporaryCredentialsRequired, "%s used a long-term access key", id.CanonicalARN)
 	}
-	return nil
+	return e.Node.checkSession(id.SessionName)
 }
 
 // names tells whether the identity is the principal that the mapping is for.
@@ -243,8 +245,13 @@ func permissionSetOf(p iam.Principal) (PermissionSet, bool) {
 
 // render returns the name and groups of an identity that check lets in. The error
 // carries the reason code.
-func (m *Mapping) render(ctx context.Context, id iam.Identity, nodes NodeNames) (username string, groups []string, err error) {
-	r := renderer{ctx: ctx, id: id, nodes: nodes}
+func (m *Mapping) render(ctx context.Context, id iam.Identity, nodes Nodes, proof NodeProof) (username string, groups []string, err error) {
+	r := renderer{id: id, instance: instance{ctx: ctx, caller: id, nodes: nodes, prove: m.WantsProof(proof)}}
+	if r.instance.prove {
+		if err := r.instance.ask(); err != nil {
+			return "", nil, err
+		}
+	}
 	if username, err = m.name(&r, m.username); err != nil {
 		return "", nil, within("username", err)
 	}
@@ -264,6 +271,19 @@ func (m *Mapping) render(ctx context.Context, id iam.Identity, nodes NodeNames) 
 		groups = append(groups, m.entry.PolicyGroup)
 	}
 	return username, groups, nil
+}
+
+// WantsProof tells whether callers must prove to be the instance that their session is
+// named after.
+func (m *Mapping) WantsProof(proof NodeProof) bool {
+	switch proof {
+	case ProveNothing:
+		return false
+	case ProveAllInstances:
+		return m.entry.Node == EC2Node || m.username.namesInstance() || slices.ContainsFunc(m.groups, template.namesInstance)
+	default:
+		return m.entry.Node == EC2Node
+	}
 }
 
 // name renders one template. A reserved name passes only if the text before the

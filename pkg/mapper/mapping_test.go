@@ -17,7 +17,9 @@ type nodes struct {
 	err  error
 }
 
-func (n nodes) PrivateDNSName(context.Context, string) (string, error) { return n.name, n.err }
+func (n nodes) PrivateDNSName(context.Context, iam.Identity, bool) (string, error) {
+	return n.name, n.err
+}
 
 func TestRenderFillsPlaceholders(t *testing.T) {
 	mail := session(t, "Admins", "alice@example.com")
@@ -35,13 +37,14 @@ func TestRenderFillsPlaceholders(t *testing.T) {
 		{"{{AccountID}}:{{SessionNameRaw}}:{{AccessKeyID}}", mail, "111122223333:alice@example.com:ASIAEXAMPLE"},
 		{"{{AccessKeyID}}", user(t, "bob"), "AKIAEXAMPLE"},
 		{"system:node:{{EC2PrivateDNSName}}", instance, "system:node:ip-10-0-0-1.ec2.internal"},
+		{"system:node:{{EC2InstanceID}}.eu-west-1.compute.internal", instance, "system:node:i-0123456789abcdef0.eu-west-1.compute.internal"},
 		{"{x}{{AccountID}}{y}", mail, "{x}111122223333{y}"},
 		{"ünï-{{AccountID}}", mail, "ünï-111122223333"},
 	}
 	for _, c := range cases {
 		t.Run(c.template, func(t *testing.T) {
 			m := one(t, `{rolearn: "arn:aws:iam::111122223333:role/a", username: "`+c.template+`", groups: ["`+c.template+`", x, x]}`)
-			name, groups, err := m.render(t.Context(), c.id, nodes{name: "ip-10-0-0-1.ec2.internal"})
+			name, groups, err := m.render(t.Context(), c.id, nodes{name: "ip-10-0-0-1.ec2.internal"}, ProveEC2Nodes)
 			if err != nil || name != c.want || !slices.Equal(groups, []string{c.want, "x"}) {
 				t.Errorf("got %q %q %v, want %q in both and x once", name, groups, err, c.want)
 			}
@@ -57,22 +60,24 @@ func TestRenderFails(t *testing.T) {
 	cases := []struct {
 		name, template string
 		id             iam.Identity
-		nodes          NodeNames
+		nodes          Nodes
 		want           reason.Code
 		says           string
 	}{
 		{"no session", "{{SessionName}}", user(t, "bob"), nil, reason.TemplateFailed, "no {{SessionName}}"},
 		{"no raw session", "{{SessionNameRaw}}", user(t, "bob"), nil, reason.TemplateFailed, "no {{SessionNameRaw}}"},
-		{"session is no instance", "{{EC2PrivateDNSName}}", alice, nodes{name: "n"}, reason.TemplateFailed, "instance ID"},
-		{"instance ID of nine digits", "{{EC2PrivateDNSName}}", session(t, "Nodes", "i-012345678"), nodes{name: "n"}, reason.TemplateFailed, "instance ID"},
-		{"instance ID in upper case", "{{EC2PrivateDNSName}}", session(t, "Nodes", "i-0123456A"), nodes{name: "n"}, reason.TemplateFailed, "instance ID"},
-		{"no node names", "{{EC2PrivateDNSName}}", instance, nil, reason.TemplateFailed, "not configured"},
+		{"session is no instance", "{{EC2PrivateDNSName}}", alice, nodes{name: "n"}, reason.NotAnInstance, "instance ID"},
+		{"instance ID of nine digits", "{{EC2PrivateDNSName}}", session(t, "Nodes", "i-012345678"), nodes{name: "n"}, reason.NotAnInstance, "instance ID"},
+		{"instance ID in upper case", "{{EC2PrivateDNSName}}", session(t, "Nodes", "i-0123456A"), nodes{name: "n"}, reason.NotAnInstance, "instance ID"},
+		{"no node names", "{{EC2PrivateDNSName}}", instance, nil, reason.TemplateFailed, "not looked up"},
 		{"unknown node", "{{EC2PrivateDNSName}}", instance, nodes{err: errors.New("no such instance")}, reason.TemplateFailed, "no such instance"},
-		{"node without a name", "{{EC2PrivateDNSName}}", instance, nodes{}, reason.TemplateFailed, "no {{EC2PrivateDNSName}}"},
+		{"node without a name", "{{EC2PrivateDNSName}}", instance, nodes{}, reason.NodeNameRefused, `the private DNS name ""`},
 		{"node source with a reason", "{{EC2PrivateDNSName}}", instance, nodes{err: reason.New(reason.STSThrottled, "slow down")}, reason.STSThrottled, "slow down"},
-		{"control character in a value", "n{{EC2PrivateDNSName}}", instance, nodes{name: "a\nb"}, reason.TemplateFailed, "U+000A"},
-		{"value that is not UTF-8", "n{{EC2PrivateDNSName}}", instance, nodes{name: "\xff"}, reason.TemplateFailed, "UTF-8"},
-		{"long value", "n{{EC2PrivateDNSName}}", instance, nodes{name: strings.Repeat("n", maxName)}, reason.TemplateFailed, "at most 1024"},
+		{"control character in a value", "n{{EC2PrivateDNSName}}", instance, nodes{name: "a\nb"}, reason.NodeNameRefused, `"a\nb"`},
+		{"value that is not UTF-8", "n{{EC2PrivateDNSName}}", instance, nodes{name: "\xff"}, reason.NodeNameRefused, `"\xff"`},
+		{"long value", "n{{EC2PrivateDNSName}}", instance, nodes{name: strings.Repeat("n", 254)}, reason.NodeNameRefused, "no node can have"},
+		{"session is no instance for its ID", "n:{{EC2InstanceID}}", alice, nil, reason.NotAnInstance, "instance ID"},
+		{"user is no instance", "n:{{EC2InstanceID}}", user(t, "bob"), nil, reason.NotAnInstance, "instance ID"},
 		{"value completes a reserved name", "{{SessionName}}:masters", session(t, "Admins", "system"), nil, reason.NameReserved, `"system:masters" begins with system:`},
 		{"value completes a longer text", "a{{SessionName}}:x", session(t, "Admins", "mazon"), nil, reason.NameReserved, "amazon:"},
 		{"value completes a name of ours", "iam-authenticator.{{SessionName}}:x", session(t, "Admins", "dev"), nil, reason.NameReserved, `"iam-authenticator.dev:x" begins with iam-authenticator.dev:`},
@@ -84,7 +89,7 @@ func TestRenderFails(t *testing.T) {
 		for _, place := range []string{`username: "T"`, `username: u, groups: [g, "T"]`} {
 			t.Run(c.name+" "+place[:6], func(t *testing.T) {
 				m := one(t, `{rolearn: "arn:aws:iam::111122223333:role/a", `+strings.Replace(place, "T", c.template, 1)+`}`)
-				name, _, err := m.render(t.Context(), c.id, c.nodes)
+				name, _, err := m.render(t.Context(), c.id, c.nodes, ProveEC2Nodes)
 				if name != "" || reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %q, %v, want %s saying %q", name, err, c.want, c.says)
 				}
@@ -103,7 +108,7 @@ func TestRenderAddsPolicyGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{"g", account, e.PolicyGroup}[2-len(groups):]
-		if _, got, err := m.render(t.Context(), session(t, "a", "s"), nil); err != nil || !slices.Equal(got, want) {
+		if _, got, err := m.render(t.Context(), session(t, "a", "s"), nil, ProveEC2Nodes); err != nil || !slices.Equal(got, want) {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	}
@@ -113,7 +118,7 @@ func TestRenderNeverReadsValueAsTemplate(t *testing.T) {
 	id := session(t, "Admins", "alice")
 	id.SessionName = "{{AccountID}}" // more than STS allows
 	m := one(t, `{rolearn: "arn:aws:iam::111122223333:role/a", username: "{{SessionName}}{{AccountID}}"}`)
-	name, _, err := m.render(t.Context(), id, nil)
+	name, _, err := m.render(t.Context(), id, nil, ProveEC2Nodes)
 	if want := "{{AccountID}}" + account; name != want || err != nil {
 		t.Errorf("got %q, %v, want %q", name, err, want)
 	}
@@ -123,7 +128,7 @@ func TestRenderOfCanceledRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	m := one(t, `{rolearn: "arn:aws:iam::111122223333:role/a", username: "{{EC2PrivateDNSName}}"}`)
-	if _, _, err := m.render(ctx, session(t, "Nodes", "i-01234567"), nodes{err: ctx.Err()}); reason.Of(err) != reason.Canceled {
+	if _, _, err := m.render(ctx, session(t, "Nodes", "i-01234567"), nodes{err: ctx.Err()}, ProveEC2Nodes); reason.Of(err) != reason.Canceled {
 		t.Errorf("error %v, want %s", err, reason.Canceled)
 	}
 }
@@ -138,7 +143,7 @@ func TestReservedNamesPassIfSpelledOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err = m.render(t.Context(), id, nil); err != nil {
+		if _, _, err = m.render(t.Context(), id, nil, ProveEC2Nodes); err != nil {
 			t.Errorf("%s: %v", template, err)
 		}
 	}

@@ -1,23 +1,15 @@
 package mapper
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/iam-authenticator/authenticator/internal/suggest"
 	"github.com/iam-authenticator/authenticator/pkg/iam"
 	"github.com/iam-authenticator/authenticator/pkg/reason"
 )
-
-// NodeNames finds the name of the Kubernetes node that runs on an EC2 instance.
-type NodeNames interface {
-	// PrivateDNSName returns the private DNS name of the instance with an ID such
-	// as "i-0123456789abcdef0". If its error carries a reason code, that is the
-	// reason of the decision; otherwise TemplateFailed is.
-	PrivateDNSName(ctx context.Context, instanceID string) (string, error)
-}
 
 // field is a placeholder of a template.
 type field int
@@ -29,15 +21,18 @@ const (
 	sessionNameRaw
 	accessKeyID
 	ec2PrivateDNSName
+	ec2InstanceID
 )
 
-// fieldNames are the placeholders as in the original: "{{AccountID}}" and so on.
+// fieldNames are the placeholders: "{{AccountID}}" and so on, as in the original, which
+// doesn't have {{EC2InstanceID}}.
 var fieldNames = [...]string{
 	accountID:         "AccountID",
 	sessionName:       "SessionName",
 	sessionNameRaw:    "SessionNameRaw",
 	accessKeyID:       "AccessKeyID",
 	ec2PrivateDNSName: "EC2PrivateDNSName",
+	ec2InstanceID:     "EC2InstanceID",
 }
 
 // chosenByCaller tells whether whoever assumes a role writes the value.
@@ -108,12 +103,15 @@ func fieldNamed(name string) (field, error) {
 // placeholder.
 func (t template) start() string { return t[0].text }
 
+// namesInstance tells whether the template is for EC2 instances.
+func (t template) namesInstance() bool {
+	return slices.ContainsFunc(t, func(p piece) bool { return p.field == ec2PrivateDNSName || p.field == ec2InstanceID })
+}
+
 // renderer renders the templates of one mapping for one identity.
 type renderer struct {
-	ctx   context.Context
-	id    iam.Identity
-	nodes NodeNames
-	node  string // the node name, once it was asked for
+	id       iam.Identity
+	instance instance
 }
 
 // render returns the name that the template gives, which is checked.
@@ -155,50 +153,12 @@ func (r *renderer) value(f field) (string, error) {
 	case accessKeyID:
 		v = r.id.AccessKeyID
 	case ec2PrivateDNSName:
-		if r.node == "" {
-			name, err := r.nodeName()
-			if err != nil {
-				return "", err
-			}
-			r.node = name
-		}
-		v = r.node
+		return r.instance.nodeName()
+	case ec2InstanceID:
+		return r.id.SessionName, checkInstance(r.id.SessionName)
 	}
 	if v == "" {
 		return "", reason.New(reason.TemplateFailed, "%s has no {{%s}}", r.id.CanonicalARN, fieldNames[f])
 	}
 	return v, nil
-}
-
-func (r *renderer) nodeName() (string, error) {
-	instance := r.id.SessionName
-	if !isInstanceID(instance) {
-		return "", reason.New(reason.TemplateFailed,
-			"{{EC2PrivateDNSName}} wants an EC2 instance ID as session name, such as i-0123456789abcdef0, not %q", instance)
-	}
-	if r.nodes == nil {
-		return "", reason.New(reason.TemplateFailed, "{{EC2PrivateDNSName}} is not configured")
-	}
-	name, err := r.nodes.PrivateDNSName(r.ctx, instance)
-	if err == nil {
-		return name, nil
-	}
-	if r.ctx.Err() != nil {
-		return "", reason.New(reason.Canceled, "{{EC2PrivateDNSName}} of %s: %w", instance, err)
-	}
-	if _, ok := errors.AsType[*reason.Error](err); ok {
-		return "", err
-	}
-	return "", reason.New(reason.TemplateFailed, "{{EC2PrivateDNSName}} of %s: %w", instance, err)
-}
-
-// isInstanceID tells whether s is an EC2 instance ID: "i-" and 8 or 17 lower-case
-// hexadecimal digits. The original takes any letters there.
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
-func isInstanceID(s string) bool {
-	digits, ok := strings.CutPrefix(s, "i-")
-	if !ok || len(digits) != 8 && len(digits) != 17 {
-		return false
-	}
-	return strings.Trim(digits, "0123456789abcdef") == ""
 }

@@ -97,7 +97,7 @@ func CheckName(name string) error {
 	case strings.HasPrefix(name, amazon):
 		return fmt.Errorf("policy %s is AWS's, and its rules are not known here: use one of %s, or a policy of your own", name, strings.Join(names(), ", "))
 	case name == "" || len(problems) > 0:
-		return fmt.Errorf("policy %q can't be the value of a label, and so no ClusterRole can hold its rules: want at most 63 letters, digits, -, _ and .", name)
+		return fmt.Errorf("policy %q can't be the value of a label, and so no ClusterRole can hold its rules: want at most 63 letters, digits, dashes, underscores and dots", name)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ package reason
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code names one reason. Codes are stable: dashboards and runbooks refer to them.
@@ -38,12 +39,21 @@ const (
 	TemporaryCredentialsRequired Code = "TemporaryCredentialsRequired" // the mapping refuses long-term keys
 	TemplateFailed               Code = "TemplateFailed"               // a username or group could not be rendered
 	NameReserved                 Code = "NameReserved"                 // a rendered name has a reserved prefix
+	NotAnInstance                Code = "NotAnInstance"                // the mapping is for EC2 instances, and the session is not named after one
+	InstanceNotFound             Code = "InstanceNotFound"             // EC2 knows no such instance, or it has been terminated
+	InstanceAccountMismatch      Code = "InstanceAccountMismatch"      // the instance is not in the caller's account
+	InstanceRoleMismatch         Code = "InstanceRoleMismatch"         // the instance does not have the caller's role
+	NodeRoleShared               Code = "NodeRoleShared"               // others than EC2 may assume the role of the node
+	NodeNameRefused              Code = "NodeNameRefused"              // not a name that such a node can have
 
 	// Questions that could not be answered.
 	STSThrottled     Code = "STSThrottled"     // STS asks us to slow down
 	STSUnreachable   Code = "STSUnreachable"   // no connection, no answer in time, or a 5xx
 	STSAnswerInvalid Code = "STSAnswerInvalid" // not the answer STS gives; nothing is believed of it
 	Overloaded       Code = "Overloaded"       // more calls to STS in flight than are allowed
+	EC2Throttled     Code = "EC2Throttled"     // EC2 or IAM, or our own bound, allows no further call in time
+	EC2Unavailable   Code = "EC2Unavailable"   // EC2 or IAM gives no answer, or none that is understood
+	EC2AccessDenied  Code = "EC2AccessDenied"  // this server may not ask EC2 or IAM
 	MapperNotReady   Code = "MapperNotReady"   // a source of mappings has not been read yet
 	AuditFailed      Code = "AuditFailed"      // the audit record could not be written, and is required
 	Canceled         Code = "Canceled"         // the API server gave up waiting
@@ -107,10 +117,19 @@ var table = [...]info{
 	{TemporaryCredentialsRequired, Denied, "log in with a role session instead of a long-term access key"},
 	{TemplateFailed, Denied, "correct the template of the mapping"},
 	{NameReserved, Denied, "use a username and groups without a reserved prefix"},
+	{NotAnInstance, Denied, "let instances assume the role, and people another one; whoever assumes it names the session"},
+	{InstanceNotFound, Denied, "check that the instance exists in the region and the account of this server, or of ec2DescribeInstancesRoleARN"},
+	{InstanceAccountMismatch, Denied, "check who assumed the role: a node's role is in the account of its instance"},
+	{InstanceRoleMismatch, Denied, "check who assumed the role, and the instance profile of the instance; see nodeProof"},
+	{NodeRoleShared, Denied, "let nobody but EC2 assume the role of nodes; see nodeRoleExclusive"},
+	{NodeNameRefused, Denied, "give the session, or the node, a name that the mapping's type of node has; see docs/nodes.md"},
 	{STSThrottled, Unavailable, "wait; if it lasts, look for a client that makes many tokens"},
 	{STSUnreachable, Unavailable, "check this server's way to the STS endpoint (DNS, routes, proxies)"},
 	{STSAnswerInvalid, Unavailable, "look for a proxy between this server and STS"},
 	{Overloaded, Unavailable, "look for a client that makes many tokens, or for an STS that hangs; see stsConcurrency"},
+	{EC2Throttled, Unavailable, "wait; if it lasts, see ec2DescribeInstancesQps, and look for what else calls EC2 in the account"},
+	{EC2Unavailable, Unavailable, "check this server's AWS region, and its way to EC2 and IAM (DNS, routes, proxies)"},
+	{EC2AccessDenied, Unavailable, "give this server AWS credentials that allow ec2:DescribeInstances and iam:GetInstanceProfile"},
 	{MapperNotReady, Unavailable, "wait until /readyz?verbose shows every mapper as ready"},
 	{AuditFailed, Unavailable, "see to the disk of the audit file; /readyz?verbose says what is wrong with it"},
 	{Canceled, Unavailable, "the client ended the request before it was answered"},
@@ -141,6 +160,18 @@ func (c Code) Outcome() Outcome { return c.info().outcome }
 // Hint returns what to try next, in a clause without a full stop. It names no
 // caller and no secret. It is empty for Granted.
 func (c Code) Hint() string { return c.info().hint }
+
+// troubleshooting has a section for each code.
+const troubleshooting = "https://github.com/iam-authenticator/authenticator/blob/main/docs/troubleshooting.md"
+
+// URL returns where to read what the reason means and how to mend it. It is empty where
+// there is nothing to mend.
+func (c Code) URL() string {
+	if c.Hint() == "" {
+		return ""
+	}
+	return troubleshooting + "#" + strings.ToLower(string(c))
+}
 
 // Error is an error with a reason code. Its text may be shown to whoever reads
 // the API server's log: it never contains a token, a signature or a secret.

@@ -29,6 +29,7 @@ type Metrics struct {
 	verified     *prometheus.CounterVec
 	breakGlass   prometheus.Counter
 	inFlight     prometheus.Gauge
+	nodes        *nodeMetrics
 	registry     *prometheus.Registry
 
 	// byReason has the series of every reason, looked up once.
@@ -93,6 +94,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Namespace: namespace, Name: "logins_in_flight",
 			Help: "Logins that are being decided.",
 		}),
+		nodes:    newNodeMetrics(),
 		registry: prometheus.NewRegistry(),
 		byReason: map[reason.Code]loginSeries{},
 		bySource: map[token.Source]prometheus.Counter{},
@@ -117,6 +119,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	m.registry.MustRegister(m.logins, m.loginSeconds, m.badRequests, m.stsCalls, m.stsSeconds, m.stsProbes, m.verified, m.breakGlass, m.inFlight, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.nodes.collectors()...)
 	if o.Mappers != nil {
 		m.registry.MustRegister(newMapperCollector(o.Mappers))
 	}

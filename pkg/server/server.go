@@ -14,6 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/iam-authenticator/authenticator/pkg/node"
+	"github.com/iam-authenticator/authenticator/pkg/token"
 )
 
 // Options is what a Server is made of. Listener, TLS, Webhook, Metrics and Log are
@@ -37,9 +40,9 @@ type Options struct {
 }
 
 // MaxConcurrentStreams is how many requests an HTTP/2 connection of the webhook
-// carries at a time. The API server sends all of its logins over one: there is room
-// for 2,000 that wait for STS, and then for those that don't have to.
-const MaxConcurrentStreams = 2250
+// carries at a time. The API server sends all of its logins over one: there is room for
+// all that may wait for STS and for EC2, and then for those that don't have to.
+const MaxConcurrentStreams = token.MaxWaiting + node.MaxWaiting + 250
 
 // Server serves the webhook, health and metrics.
 type Server struct {

@@ -35,15 +35,15 @@ audit: {{ dir $audit }}
 {{- end }}
 
 {{- define "server.pod" -}}
-{{- $pod := eq .Values.server.kind "Pod" -}}
+{{- $pod := eq .Values.workload.kind "Pod" -}}
 {{- $directories := include "directories" . | fromYaml -}}
-{{- $configFile := ternary .Values.server.configFile "/etc/aws-iam-authenticator/config.yaml" $pod -}}
+{{- $configFile := ternary .Values.workload.configFile "/etc/aws-iam-authenticator/config.yaml" $pod -}}
 {{- $mounts := list (dict "name" "config" "mountPath" (dir $configFile) "readOnly" true) -}}
 {{- range $name, $path := $directories }}{{ $mounts = append $mounts (dict "name" $name "mountPath" $path) }}{{ end -}}
-{{- $mounts = concat $mounts .Values.server.extraVolumeMounts | toYaml -}}
+{{- $mounts = concat $mounts .Values.workload.extraVolumeMounts | toYaml -}}
 hostNetwork: true # the API server finds it at 127.0.0.1
 {{- if $pod }}
-priorityClassName: {{ .Values.server.priorityClassName }}
+priorityClassName: {{ .Values.workload.priorityClassName }}
 {{- else }}
 dnsPolicy: Default # the host's: that of the cluster needs the API server
 serviceAccountName: iam-authenticator
@@ -51,24 +51,24 @@ serviceAccountName: iam-authenticator
 {{- if not (or (has "EKSConfigMap" $backends) (has "AccessEntry" $backends) (has "CRD" $backends)) }}
 automountServiceAccountToken: false # mappings in files need nothing of the API server
 {{- end }}
-priorityClassName: {{ .Values.server.priorityClassName }}
-nodeSelector: {{- toYaml .Values.server.nodeSelector | nindent 2 }}
-tolerations: {{- toYaml .Values.server.tolerations | nindent 0 }}
+priorityClassName: {{ .Values.workload.priorityClassName }}
+nodeSelector: {{- toYaml .Values.workload.nodeSelector | nindent 2 }}
+tolerations: {{- toYaml .Values.workload.tolerations | nindent 0 }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: {{ .Values.server.runAsUser }}
-  runAsGroup: {{ .Values.server.runAsUser }}
+  runAsUser: {{ .Values.workload.runAsUser }}
+  runAsGroup: {{ .Values.workload.runAsUser }}
   seccompProfile: {type: RuntimeDefault}
 initContainers:
 # Makes the directories on the host and gives them to the server, which is not root.
 - name: init
   image: {{ include "image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  args: [init, --config, {{ $configFile }}, --owner, "{{ .Values.server.runAsUser }}:{{ .Values.server.runAsUser }}"]
+  args: [init, --config, {{ $configFile }}, --owner, "{{ .Values.workload.runAsUser }}:{{ .Values.workload.runAsUser }}"]
   securityContext:
     runAsNonRoot: false
     runAsUser: 0
@@ -78,14 +78,14 @@ initContainers:
     capabilities:
       drop: [ALL]
       add: [CHOWN, DAC_OVERRIDE, SETGID, SETUID] # which it gives up once the directories are the server's
-  resources: {{- toYaml .Values.server.resources | nindent 4 }}
+  resources: {{- toYaml .Values.workload.resources | nindent 4 }}
   volumeMounts: {{- $mounts | nindent 2 }}
 containers:
 - name: server
   image: {{ include "image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  args: {{- concat (list "server" "--config" $configFile) .Values.server.extraArgs | toYaml | nindent 2 }}
-  {{- with .Values.server.env }}
+  args: {{- concat (list "server" "--config" $configFile) .Values.workload.extraArgs | toYaml | nindent 2 }}
+  {{- with .Values.workload.env }}
   env: {{- toYaml . | nindent 2 }}
   {{- end }}
   ports: # on the host's network, so that no two run on a node
@@ -108,7 +108,7 @@ containers:
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
     capabilities: {drop: [ALL]}
-  resources: {{- toYaml .Values.server.resources | nindent 4 }}
+  resources: {{- toYaml .Values.workload.resources | nindent 4 }}
   volumeMounts: {{- $mounts | nindent 2 }}
 volumes:
 - name: config
@@ -121,7 +121,7 @@ volumes:
 - name: {{ $name }}
   hostPath: {path: {{ $path }}, type: DirectoryOrCreate}
 {{- end }}
-{{- with .Values.server.extraVolumes }}
+{{- with .Values.workload.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -109,8 +109,8 @@ type AccessEntrySpec struct {
 	Type AccessEntryType `json:"type,omitempty"`
 
 	// username is the name in Kubernetes, in which {{SessionName}}, {{SessionNameRaw}},
-	// {{AccountID}}, {{AccessKeyID}} and {{EC2PrivateDNSName}} stand for what the
-	// caller has. If it is left out, the name is the ARN: of the user, or of the
+	// {{AccountID}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} and {{EC2InstanceID}} stand
+	// for what the caller has. If it is left out, the name is the ARN: of the user, or of the
 	// session of the role. It has at most 1024 bytes, which is a limit of ours.
 	//
 	// +optional
@@ -121,7 +121,7 @@ type AccessEntrySpec struct {
 	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')`,message=`The username must not have control characters.`
 	// +kubebuilder:validation:XValidation:rule=`!self.matches('^(system|eks|aws|amazon|iam):')`,messageExpression=`'The username must not begin with ' + self.substring(0, self.indexOf(':') + 1)`,message=`The username must not begin with system:, eks:, aws:, amazon: or iam:`
 	// +kubebuilder:validation:XValidation:rule=`!self.lowerAscii().startsWith('iam-authenticator.dev:')`,message=`The username must not begin with iam-authenticator.dev: in any letter case.`
-	// +kubebuilder:validation:XValidation:rule=`self.matches('^([^{}]|\\{\\{(AccountID|SessionName|SessionNameRaw|AccessKeyID|EC2PrivateDNSName)\\}\\})*$')`,message=`The username must have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([^{}]|\\{\\{(AccountID|SessionName|SessionNameRaw|AccessKeyID|EC2PrivateDNSName|EC2InstanceID)\\}\\})*$')`,message=`The username must have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}.`
 	// +kubebuilder:validation:XValidation:rule=`!self.contains('{{SessionName') || self.substring(0, self.indexOf('{{SessionName')).contains(':')`,message=`The username must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose how their name begins.`
 	Username string `json:"username,omitempty"`
 
@@ -137,7 +137,7 @@ type AccessEntrySpec struct {
 	// +kubebuilder:validation:items:XValidation:rule=`!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')`,message=`The kubernetes group name must not have control characters.`
 	// +kubebuilder:validation:items:XValidation:rule=`!self.startsWith('system:')`,messageExpression=`'The kubernetes group name ' + self + ' is invalid, it cannot start with system:'`,message=`The kubernetes group name is invalid, it cannot start with system:`
 	// +kubebuilder:validation:items:XValidation:rule=`!self.lowerAscii().startsWith('iam-authenticator.dev:')`,message=`The kubernetes group name must not begin with iam-authenticator.dev: in any letter case.`
-	// +kubebuilder:validation:items:XValidation:rule=`self.matches('^([^{}]|\\{\\{(AccountID|SessionName|SessionNameRaw|AccessKeyID|EC2PrivateDNSName)\\}\\})*$')`,message=`The kubernetes group name must have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches('^([^{}]|\\{\\{(AccountID|SessionName|SessionNameRaw|AccessKeyID|EC2PrivateDNSName|EC2InstanceID)\\}\\})*$')`,message=`The kubernetes group name must have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}.`
 	// +kubebuilder:validation:items:XValidation:rule=`!self.contains('{{SessionName') || self.substring(0, self.indexOf('{{SessionName')).contains(':')`,message=`The kubernetes group name must have a colon before the session name, as in team:{{SessionName}}: otherwise callers would choose their groups.`
 	KubernetesGroups []string `json:"kubernetesGroups,omitempty"`
 

@@ -186,7 +186,7 @@ func validateName(name, what, choice string, path *field.Path) (errs field.Error
 		refuse("not begin with " + ReservedPrefix + " in any letter case.")
 	}
 	if !hasKnownPlaceholders(name) {
-		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}} or {{EC2PrivateDNSName}}.")
+		refuse("have braces only in {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}, {{AccessKeyID}}, {{EC2PrivateDNSName}} or {{EC2InstanceID}}.")
 	}
 	// A session called system would make system:masters of {{SessionName}}:masters.
 	if before, _, found := strings.Cut(name, "{{SessionName"); found && !strings.Contains(before, ":") {
@@ -210,7 +210,7 @@ func hasKnownPlaceholders(text string) bool {
 			return true
 		}
 		name, rest, closed := strings.Cut(after, "}}")
-		if !closed || !slices.Contains([]string{"AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName"}, name) {
+		if !closed || !slices.Contains([]string{"AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName", "EC2InstanceID"}, name) {
 			return false
 		}
 		text = rest

@@ -27,6 +27,7 @@ func entry(o *objects.Object) (e mapper.Entry, arn string, err error) {
 		return e, arn, err
 	}
 	e.UserID = a.Spec.PrincipalID
+	e.Node = NodeKind(a.Spec.Type)
 	e.Username, e.Groups = a.Defaults()
 	if a.Spec.Username != "" {
 		e.Username = a.Spec.Username
@@ -38,4 +39,18 @@ func entry(o *objects.Object) (e mapper.Entry, arn string, err error) {
 		e.PolicyGroup = policy.Group(o.Name, o.UID)
 	}
 	return e, arn, nil
+}
+
+// NodeKind returns the kind of nodes that an entry of the type is for.
+func NodeKind(t v1alpha1.AccessEntryType) mapper.NodeKind {
+	switch t {
+	case v1alpha1.EC2Linux, v1alpha1.EC2Windows, v1alpha1.EC2:
+		return mapper.EC2Node
+	case v1alpha1.FargateLinux:
+		return mapper.FargateNode
+	case v1alpha1.HybridLinux:
+		return mapper.HybridNode
+	default:
+		return mapper.NoNode
+	}
 }

@@ -53,8 +53,8 @@ func (s static) Lookup(id iam.Identity) (*mapper.Mapping, error) { return s.Stor
 // internalNames names nodes after their instances.
 type internalNames struct{}
 
-func (internalNames) PrivateDNSName(_ context.Context, instance string) (string, error) {
-	return instance + ".internal", nil
+func (internalNames) PrivateDNSName(_ context.Context, caller iam.Identity, _ bool) (string, error) {
+	return caller.SessionName + ".internal", nil
 }
 
 // TestEntry maps callers with one entry, the spec of which is given.
@@ -102,7 +102,7 @@ func TestEntry(t *testing.T) {
 		"HYBRID_LINUX":  {spec: `"principalARN": "` + role + `", "type": "HYBRID_LINUX"`, id: session(t, "Admins", "mi-1"), name: "system:node:mi-1", groups: []string{"system:nodes"}},
 		"EC2":           {spec: `"principalARN": "` + role + `", "type": "EC2"`, id: instance, name: "system:node:i-0123456789abcdef0", groups: []string{"system:nodes"}},
 		"a person with a node's role": {
-			spec: `"principalARN": "` + role + `", "type": "EC2_LINUX"`, id: admin, reason: reason.TemplateFailed,
+			spec: `"principalARN": "` + role + `", "type": "EC2_LINUX"`, id: admin, reason: reason.NotAnInstance,
 		},
 		"principal with the ID that is pinned": {spec: `"principalARN": "` + role + `", "username": "a", "principalID": "AROAEXAMPLE"`, id: admin, name: "a"},
 		"principal that was created again":     {spec: `"principalARN": "` + role + `", "username": "a", "principalID": "AROAOTHER"`, id: admin, reason: reason.PrincipalIDMismatch},
@@ -137,7 +137,7 @@ func TestEntry(t *testing.T) {
 			o := &objects.Object{Spec: []byte("{" + c.spec + "}")}
 			o.Name, o.UID = "e", "uid"
 			r.store.Upsert(o)
-			chain := mapper.NewChain([]mapper.Mapper{static{r.store}}, mapper.ChainOptions{NodeNames: internalNames{}})
+			chain := mapper.NewChain([]mapper.Mapper{static{r.store}}, mapper.ChainOptions{Nodes: internalNames{}})
 			user, err := chain.Map(t.Context(), c.id)
 			if c.reason != "" {
 				if reason.Of(err) != c.reason {

@@ -56,7 +56,7 @@ func TestConfigMapOfTheArticles(t *testing.T) {
 		{"arn:aws:iam::111122223333:user/bob", "111122223333", "AIDAX", "", reason.NotMapped},
 		{"arn:aws:iam::000000000012:user/carol", "000000000012", "AIDAX", "arn:aws:iam::000000000012:user/carol", reason.Granted},
 		// A person who names a session after nothing doesn't get in as a node.
-		{"arn:aws:sts::111122223333:assumed-role/eksctl-nodegroup-NodeInstanceRole/alice", "111122223333", "AROAX:alice", "", reason.TemplateFailed},
+		{"arn:aws:sts::111122223333:assumed-role/eksctl-nodegroup-NodeInstanceRole/alice", "111122223333", "AROAX:alice", "", reason.NotAnInstance},
 	} {
 		id, err := iam.NewIdentity(c.arn, c.account, c.userID, "ASIAX")
 		if err != nil {
