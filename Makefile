@@ -59,7 +59,7 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) mod tidy -diff
 	$(GO) -C e2e mod tidy -diff
 	$(GO) generate ./...
-	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy/crd deploy/policies.yaml deploy/monitoring docs/configuration.md
+	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy docs/configuration.md
 	.ci/promtool check rules deploy/monitoring/rules.yaml
 	.ci/promtool test rules deploy/monitoring/rules_test.yaml
 	.ci/govulncheck

@@ -35,6 +35,9 @@ func controllerNamesTheRightThatItLacks(t *testing.T, b *controllerBed) {
 		return b.startWith(t, append(flags, "--kubeconfig", kubeconfig, "--leader-elect", "--leader-elect-namespace=kube-system")...)
 	}
 	rights := rightsOf(t, manifest)
+	if len(rights) < 20 {
+		t.Fatalf("%d rights in the manifest, want more", len(rights))
+	}
 
 	b.create(t, newNamespace("dev"), entryWith("kept", policy.Edit+" dev", policy.View))
 	for i := range rights {
@@ -60,8 +63,8 @@ func controllerNamesTheRightThatItLacks(t *testing.T, b *controllerBed) {
 			fresh := entryWith(fmt.Sprintf("new-%d", i), policy.Edit+" dev", policy.View)
 			b.create(t, fresh)
 
-			withdraw(t, b, r)
-			defer restore(t, b, r)
+			withdraw(t, b.admin, r)
+			defer restore(t, b.admin, r)
 			var flags []string
 			if r.verb == "list" {
 				flags = append(flags, "--dry-run") // a watch of this API server begins with a list of its own
@@ -140,14 +143,11 @@ func rightsOf(t *testing.T, manifest []byte) (all []grantedRight) {
 			}
 		}
 	}
-	if len(all) < 20 {
-		t.Fatalf("%d rights in the manifest, want more", len(all))
-	}
 	return all
 }
 
-// withdraw takes a right from the controller, and restore gives it back.
-func withdraw(t *testing.T, b *controllerBed, r grantedRight) {
+// withdraw takes a right from the program, and restore gives it back.
+func withdraw(t *testing.T, admin client.Client, r grantedRight) {
 	t.Helper()
 	less := r.role.DeepCopyObject().(client.Object)
 	set := rulesOf(less)
@@ -168,14 +168,14 @@ func withdraw(t *testing.T, b *controllerBed, r grantedRight) {
 	case *rbacv1.Role:
 		less.Rules = set
 	}
-	if err := b.admin.Update(t.Context(), less); err != nil {
+	if err := admin.Update(t.Context(), less); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func restore(t *testing.T, b *controllerBed, r grantedRight) {
+func restore(t *testing.T, admin client.Client, r grantedRight) {
 	t.Helper()
-	if err := b.admin.Update(t.Context(), r.role.DeepCopyObject().(client.Object)); err != nil {
+	if err := admin.Update(t.Context(), r.role.DeepCopyObject().(client.Object)); err != nil {
 		t.Error(err)
 	}
 }

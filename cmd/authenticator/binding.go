@@ -70,3 +70,10 @@ func (b *binding) files() {
 	b.flags.StringVar(&s.StateDir, "state-dir", s.StateDir, "`directory` of the certificates and keys that the server makes")
 	b.flags.StringVar(&s.GenerateKubeconfig, "generate-kubeconfig", s.GenerateKubeconfig, "`file` to write for the API server's --authentication-token-webhook-config-file")
 }
+
+// health binds where health checks are.
+func (b *binding) health() {
+	s := b.server
+	b.flags.StringVar(&s.HealthAddress, "health-address", s.HealthAddress, "IP `address` of health checks and metrics over plain HTTP")
+	b.flags.IntVar(&s.HealthPort, "health-port", s.HealthPort, "`port` of health checks and metrics over plain HTTP; 0 for none")
+}

@@ -31,7 +31,7 @@ func (k *kubeFlags) config() (*rest.Config, error) {
 	return c, nil
 }
 
-// noAnswerError is an API server that could not be asked.
+// noAnswerError is a server that could not be asked.
 type noAnswerError struct{ error }
 
 func (e noAnswerError) Unwrap() error { return e.error }

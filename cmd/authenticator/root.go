@@ -64,6 +64,7 @@ func newRootCommand(std streams, serve serverFunc) *cobra.Command {
 		newTokenCommand(g, std),
 		newVerifyCommand(g, std),
 		newInitCommand(g, std),
+		newReadyCommand(g, std),
 		newKubeconfigCommand(g, std),
 		newAccessEntryCommand(g, std),
 		newMappingCommand(std),

@@ -56,9 +56,8 @@ func newServerCommand(g *globals, std streams, run serverFunc) *cobra.Command {
 	b := newBinding(flags, &defaults)
 	b.verification()
 	b.files()
+	b.health()
 	s := b.server
-	flags.StringVar(&s.HealthAddress, "health-address", s.HealthAddress, "IP `address` of health checks and metrics over plain HTTP")
-	flags.IntVar(&s.HealthPort, "health-port", s.HealthPort, "`port` of health checks and metrics over plain HTTP; 0 for none")
 	flags.BoolVar(&s.SharePorts, "share-ports", s.SharePorts, "listen also while another server of this user, which shares its ports too, has them: for upgrades that lose no login; on Linux")
 	flags.BoolVar(&s.KubeconfigPregenerated, "kubeconfig-pregenerated", s.KubeconfigPregenerated, "don't write the webhook kubeconfig")
 	flags.StringVar(&s.CertFile, "cert-file", s.CertFile, "`file` with a certificate chain to serve instead of one of our own")

@@ -33,6 +33,7 @@ var kubernetes = module{dir: "tools", binaries: []binary{
 	{"etcd", "go.etcd.io/etcd/server/v3", "about a minute"},
 	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "about 5 minutes"},
 	{"kubectl", "k8s.io/kubernetes/cmd/kubectl", "about half a minute"},
+	{"kubeadm", "k8s.io/kubernetes/cmd/kubeadm", "about half a minute"}, // which says whether the configurations of deploy/ are right
 	// Without its version the API server answers /version with something kubectl can't parse.
 }, versionOf: "k8s.io/kubernetes", variables: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"}}
 
@@ -49,7 +50,7 @@ var buildFlags = [...]string{
 	"-gcflags=all=-dwarf=false",
 }
 
-// Build makes etcd, kube-apiserver and kubectl from the module e2e/tools, whose go.mod and go.sum pin
+// Build makes etcd, kube-apiserver, kubectl and kubeadm from the module e2e/tools, whose go.mod and go.sum pin
 // every line that goes in, and returns the directory that holds them. It must run inside the e2e module.
 //
 // Built once they stay in $AUTHENTICATOR_E2E_CACHE (by default authenticator-e2e in the user's cache

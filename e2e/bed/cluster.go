@@ -174,19 +174,25 @@ func apiserverArgs(port int, o Options) []string {
 		"--endpoint-reconciler-type=none", // an endpoint must not be a loopback address
 		"--profiling=false",
 	}
-	if o.WebhookKubeconfig != "" {
-		args = append(args, "--authentication-token-webhook-config-file="+o.WebhookKubeconfig)
-	}
-	if o.WebhookVersion != "" {
-		args = append(args, "--authentication-token-webhook-version="+o.WebhookVersion)
-	}
-	if o.WebhookCacheTTL != nil {
-		args = append(args, "--authentication-token-webhook-cache-ttl="+o.WebhookCacheTTL.String())
-	}
+	args = append(args, WebhookFlags(o)...)
 	if len(o.APIAudiences) > 0 {
 		args = append(args, "--api-audiences="+strings.Join(o.APIAudiences, ","))
 	}
 	return append(args, o.Flags...)
+}
+
+// WebhookFlags are the flags with which the API server knows the webhook.
+func WebhookFlags(o Options) (flags []string) {
+	if o.WebhookKubeconfig != "" {
+		flags = append(flags, "--authentication-token-webhook-config-file="+o.WebhookKubeconfig)
+	}
+	if o.WebhookVersion != "" {
+		flags = append(flags, "--authentication-token-webhook-version="+o.WebhookVersion)
+	}
+	if o.WebhookCacheTTL != nil {
+		flags = append(flags, "--authentication-token-webhook-cache-ttl="+o.WebhookCacheTTL.String())
+	}
+	return flags
 }
 
 func (c *Cluster) startAPIServer(ctx context.Context) error {

@@ -130,7 +130,7 @@ func isExpired(err error) bool { return apierrors.IsResourceExpired(err) || apie
 func explain(err error) error {
 	switch {
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w; grant the verbs get, list and watch", err)
+		return fmt.Errorf("%w; grant the verbs list and watch", err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%w; check the credentials in the kubeconfig", err)
 	}

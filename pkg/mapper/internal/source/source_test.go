@@ -254,7 +254,7 @@ func TestSourceIsPatientWithBrokenServer(t *testing.T) {
 					t.Errorf("%d warnings: %v", n, f.logs.All())
 				}
 				if strings.Contains(name, "forbidden") {
-					if _, err := f.Status(); err == nil || !strings.Contains(err.Error(), "get, list and watch") {
+					if _, err := f.Status(); err == nil || !strings.Contains(err.Error(), "list and watch") {
 						t.Errorf("error %v, want one that says what to grant", err)
 					}
 				}
