@@ -34,6 +34,11 @@ audit: {{ dir $audit }}
 {{- if hasKey .Values.config.server "healthPort" }}{{ int .Values.config.server.healthPort }}{{ else }}21363{{ end }}
 {{- end }}
 
+{{- /* Whether two servers run on a node while one takes the place of the other. An audit file is for one alone. */ -}}
+{{- define "overlap" -}}
+{{- if and .Values.workload.overlap (eq .Values.workload.kind "DaemonSet") (not (include "directories" . | fromYaml).audit) }}true{{ end -}}
+{{- end }}
+
 {{- define "server.pod" -}}
 {{- $pod := eq .Values.workload.kind "Pod" -}}
 {{- $directories := include "directories" . | fromYaml -}}
@@ -84,15 +89,20 @@ containers:
 - name: server
   image: {{ include "image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  args: {{- concat (list "server" "--config" $configFile) .Values.workload.extraArgs | toYaml | nindent 2 }}
+  {{- $overlap := include "overlap" . }}
+  args: {{- concat (list "server" "--config" $configFile) (ternary (list "--share-ports") list (eq $overlap "true")) .Values.workload.extraArgs | toYaml | nindent 2 }}
   {{- with .Values.workload.env }}
   env: {{- toYaml . | nindent 2 }}
   {{- end }}
+  {{- $health := include "healthPort" . }}
+  {{- if not $overlap }}
   ports: # on the host's network, so that no two run on a node
   - {name: webhook, containerPort: {{ .Values.config.server.port | default 21362 | int }}, protocol: TCP}
-  {{- $health := include "healthPort" . }}
   {{- if ne $health "0" }}
   - {name: health, containerPort: {{ $health }}, protocol: TCP}
+  {{- end }}
+  {{- end }}
+  {{- if ne $health "0" }}
   startupProbe:
     httpGet: {host: {{ include "healthHost" . }}, path: /healthz, port: {{ $health }}}
     periodSeconds: 1
