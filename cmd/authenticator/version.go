@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,12 +22,19 @@ func buildInfo() cli.Build { return cli.BuildInfo(version, commit) }
 func userAgent() string { return "authenticator/" + buildInfo().Version }
 
 func newVersionCommand(std streams) *cobra.Command {
-	output := "text"
+	output, short := "text", false
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := buildInfo()
+			switch {
+			case short && cmd.Flags().Changed("output"):
+				return usageError{errors.New("--short and --output exclude each other")}
+			case short:
+				_, err := fmt.Fprintln(std.out, b.Version)
+				return err
+			}
 			switch output {
 			case "json":
 				return json.NewEncoder(std.out).Encode(b)
@@ -39,6 +47,7 @@ func newVersionCommand(std streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", output, "`format`: text or json")
+	cmd.Flags().BoolVar(&short, "short", short, "print the version alone")
 	completeWords(cmd, "output", "text", "json")
 	return cmd
 }
