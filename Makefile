@@ -15,7 +15,7 @@ FUZZTIME  ?= 20s
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/authenticator and bin/authenticator-controller
@@ -44,10 +44,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks, and measure what a token costs kubectl and a login the server
+bench: ## Run the benchmarks, and measure what a token costs kubectl, a login the server, and new nodes EC2
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
 	$(GO) run ./bench/startup
 	$(GO) run ./bench/login -plot docs/img/logins.svg
+	$(GO) run ./bench/nodes
 	$(GO) run ./bench/nodes
 
 .PHONY: lint
