@@ -49,7 +49,6 @@ bench: ## Run the benchmarks, and measure what a token costs kubectl, a login th
 	$(GO) run ./bench/startup
 	$(GO) run ./bench/login -plot docs/img/logins.svg
 	$(GO) run ./bench/nodes
-	$(GO) run ./bench/nodes
 
 .PHONY: lint
 lint: ## Check style, generated files, dependencies and known vulnerabilities
