@@ -146,7 +146,7 @@ func TestServerProfilesOnlyOnRequestAndNeverOnTheWebhooksPort(t *testing.T) {
 }
 
 func TestServerDropsRequestsThatNeverSendTheirBody(t *testing.T) {
-	b := newBed(t, func(b *bed) { b.server.readTimeout = 200 * time.Millisecond })
+	b := newBed(t, func(b *bed) { b.server.readTimeout = time.Second })
 	roots := b.client.Transport.(*http.Transport).TLSClientConfig
 	var wg sync.WaitGroup
 	for range 200 {
