@@ -60,6 +60,9 @@ lint: ## Check style, generated files, dependencies and known vulnerabilities
 	$(GO) -C e2e mod tidy -diff
 	$(GO) generate ./...
 	git diff --exit-code -- '*_gen.go' '*/zz_generated.*.go' deploy docs/configuration.md
+	@for values in deploy/chart/examples/*.yaml; do \
+	  $(GO) tool -modfile=.ci/helm.mod helm lint --strict --quiet deploy/chart --values $$values || exit 1; \
+	done
 	.ci/promtool check rules deploy/monitoring/rules.yaml
 	.ci/promtool test rules deploy/monitoring/rules_test.yaml
 	.ci/govulncheck
