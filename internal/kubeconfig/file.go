@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/iam-authenticator/authenticator/internal/owner"
 )
 
 // Files returns the files of the kubeconfig in the order of precedence: the explicit one,
@@ -129,7 +131,7 @@ func replaceFile(path string, data []byte) (err error) {
 		return err
 	}
 	if info != nil {
-		if err := copyOwner(f, info); err != nil {
+		if err := owner.Copy(f, info); err != nil {
 			return fmt.Errorf("keep its owner: %w", err)
 		}
 		if err := f.Chmod(info.Mode().Perm()); err != nil {

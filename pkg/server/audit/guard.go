@@ -7,7 +7,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/iam-authenticator/authenticator/pkg/server/internal/owner"
+	"github.com/iam-authenticator/authenticator/internal/owner"
 )
 
 // unsafeError is why records must not go to a file. It takes a person to mend it.

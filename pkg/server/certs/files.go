@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/iam-authenticator/authenticator/pkg/server/internal/owner"
+	"github.com/iam-authenticator/authenticator/internal/owner"
 )
 
 // IsStateFile tells whether a file of that name in the state directory is one that this
@@ -96,7 +96,7 @@ func replaceFile(path string, data []byte, perm fs.FileMode, like fs.FileInfo) (
 	}
 	if like != nil {
 		perm = like.Mode().Perm()
-		if err := copyOwner(f, like); err != nil {
+		if err := owner.Copy(f, like); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,2 @@
+// Package owner tells whose files are, and gives them to others.
+package owner

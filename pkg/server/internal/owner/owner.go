@@ -1,2 +1,0 @@
-// Package owner tells whose files are.
-package owner
